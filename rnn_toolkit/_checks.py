@@ -1,0 +1,56 @@
+"""Argument checks in one message form: what was received, what is needed, what to do.
+
+Every public function checks at its border, before any work. Only built-in exceptions are raised.
+"""
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from types import ModuleType
+
+
+def nearest(name: object, choices: Iterable[object]) -> str:
+    """Return ` Did you mean 'x'?` for the choice most like `name`, or an empty string."""
+    matches = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1)
+    return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def whole_number(value: object, name: str, *, minimum: int = 1) -> int:
+    """Return `value` as an `int`, or say why it is not a whole number of at least `minimum`."""
+    is_whole = not isinstance(value, bool) and hasattr(value, "__index__")
+    if not is_whole:
+        raise TypeError(f"`{name}` must be a whole number. Received: {value!r}. Pass an int of at least {minimum}.")
+    if value < minimum:
+        raise ValueError(f"`{name}` must be at least {minimum}. Received: {value}. Pass a larger whole number.")
+    return int(value)
+
+
+def one_of(value: object, name: str, choices: Iterable[object]) -> None:
+    """Raise unless `value` is one of `choices`; the message lists them and offers the nearest."""
+    choices = list(choices)
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"`{name}` must be one of {listed}. Received: {value!r}.{nearest(value, choices)}")
+
+
+def has_columns(available: Iterable[object], needed: Iterable[object], name: str) -> None:
+    """Raise unless every needed column is available; the message offers the nearest name."""
+    available = list(available)
+    for column in needed:
+        if column not in available:
+            listed = ", ".join(str(one) for one in available)
+            raise ValueError(
+                f"{name} has no column {column!r}; it has: {listed}.{nearest(column, available)} "
+                "Correct the name, or add the column."
+            )
+
+
+def optional_package(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import an optional package, or say with which line it is installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"{purpose} needs the package `{module}`, which is not installed. "
+            f'Run: pip install "rnn_toolkit[{extra}]"  (or: pip install {module.split(".")[0]})'
+        ) from error
