@@ -27,7 +27,7 @@ class Patches(keras.layers.Layer):
         `(batch, time / length, length * channels)`.
 
     Example:
-        >>> Patches(2)(np.arange(4.0).reshape(1, 4, 1)).shape
+        >>> tuple(Patches(2)(np.arange(4.0).reshape(1, 4, 1)).shape)
         (1, 2, 2)
 
     Source: Lin et al., 2023, "SegRNN: Segment recurrent neural network for long-term time series forecasting",
@@ -72,7 +72,7 @@ class PatchDecoder(keras.layers.Layer):
         `(batch, steps, channels)`.
 
     Example:
-        >>> PatchDecoder(steps=10, length=4, channels=2)(np.zeros((3, 8))).shape
+        >>> tuple(PatchDecoder(steps=10, length=4, channels=2)(np.zeros((3, 8))).shape)
         (3, 10, 2)
 
     Source: "Parallel multi-step forecasting" in Lin et al., 2023, "SegRNN", arXiv:2308.11200.
@@ -82,7 +82,7 @@ class PatchDecoder(keras.layers.Layer):
         super().__init__(**kwargs)
         self.steps, self.length, self.channels = steps, length, channels
         self.num_patches = -(-steps // length)
-        self.head = keras.layers.Dense(length * channels)
+        self.head = keras.layers.Dense(length * channels, kernel_initializer="zeros")
 
     def build(self, input_shape):
         """Make the embedding of the places and the recurrent step."""
@@ -116,7 +116,8 @@ class PatchDecoder(keras.layers.Layer):
 class LinearHighway(keras.layers.Layer):
     """Add a linear forecast of the targets to what a network returns, so that the network learns what is not linear.
 
-    Before training, the linear part repeats the last season, or the last value without one.
+    The linear part works on differences to the last value, with one matrix for all targets. It starts as the repeat
+    of the last season, or of the last value without one; `start_from` gives it a better start.
 
     Args:
         core: Layer from `(batch, lookback, channels)` to `(batch, horizon, targets)`, or with a last axis of
@@ -129,7 +130,7 @@ class LinearHighway(keras.layers.Layer):
         inputs: `(batch, lookback, channels)`.
 
     Source: The autoregressive highway of Lai et al., 2018, "Modeling long- and short-term temporal patterns with deep
-        neural networks", SIGIR; one matrix for all targets as in NLinear, Zeng et al., 2023, AAAI.
+        neural networks", SIGIR; differences to the last value as in NLinear, Zeng et al., 2023, AAAI.
     """
 
     def __init__(self, core, *, horizon, num_targets, season_length=None, **kwargs):
@@ -144,18 +145,27 @@ class LinearHighway(keras.layers.Layer):
 
     def build(self, input_shape):
         """Make the matrix of the linear part, and the network."""
-        lookback = input_shape[1]
-        season = self.season_length if self.season_length is not None and self.season_length <= lookback else 1
+        lookback, steps = input_shape[1], np.arange(self.horizon)
         repeat = np.zeros((lookback, self.horizon), dtype="float32")
-        repeat[lookback - season + np.arange(self.horizon) % season, np.arange(self.horizon)] = 1.0
+        if self.season_length is not None and self.season_length <= lookback:
+            repeat[lookback - self.season_length + steps % self.season_length, steps] = 1.0
         self.kernel = self.add_weight(
             shape=repeat.shape, initializer=lambda shape, dtype=None: ops.convert_to_tensor(repeat), name="kernel"
         )
-        self.core.build(input_shape)
+        self.bias = self.add_weight(shape=(self.horizon,), initializer="zeros", name="bias")
+        if not self.core.built:  # as it is when loaded from a file
+            self.core.build(input_shape)
+
+    def start_from(self, weights: np.ndarray) -> None:
+        """Set the linear part to a fitted model `(lookback + 1, horizon)`, whose last row is the constant."""
+        self.kernel.assign(weights[:-1])
+        self.bias.assign(weights[-1])
 
     def call(self, inputs, training=None):
         """Return the sum of both forecasts."""
-        linear = ops.einsum("blt,lh->bht", inputs[..., : self.num_targets], self.kernel)
+        targets = inputs[..., : self.num_targets]
+        last = targets[:, -1:]
+        linear = ops.einsum("blt,lh->bht", targets - last, self.kernel) + last + self.bias[:, None]
         outputs = self.core(inputs, training=training)
         return outputs + (linear if len(outputs.shape) == 3 else ops.expand_dims(linear, -1))
 
@@ -252,6 +262,19 @@ class RawUnits(keras.layers.Layer):
         """Layers inside, for `summary(expand_nested=True)`."""
         return [*self.embeddings, self.core]
 
+    def build(self, input_shape):
+        """Build what is inside for the number of encoded channels."""
+        width = len(self.preparation.task.target)
+        for embedding in self.embeddings:
+            embedding.build(input_shape[:2])
+        for channel in self.preparation.channels:
+            if channel.kind == "category":
+                width += self._embedding_of[channel.column].output_dim
+            else:
+                width += channel.kind in ("numeric", "cyclic", "flag")
+        if not self.core.built:  # as it is when loaded from a file
+            self.core.build((*input_shape[:2], width))
+
     def call(self, inputs, training=None):
         """Return forecasts `(batch, horizon, targets)`, or `(batch, horizon, targets, quantiles)`."""
         targets = inputs[..., : len(self.preparation.task.target)]
@@ -267,13 +290,14 @@ class RawUnits(keras.layers.Layer):
         if self.normalization is None:
             return ops.zeros_like(targets[:, :1]), ops.ones_like(targets[:, :1])
         codes = self._codes(inputs)
-        deviation = self._by_series("deviation", codes)
+        is_known = ops.reshape(codes > 0, (-1, 1, 1))
         center = ops.mean(targets, axis=1, keepdims=True)
+        deviation = self._by_series("deviation", codes)
         # A window in which nothing happens is not blown up to noise: its scale has a floor.
-        scale = ops.maximum(ops.std(targets, axis=1, keepdims=True), 1e-2 * deviation)
+        floor = ops.where(is_known, 1e-2 * deviation, 1e-4 * ops.abs(center) + 1e-6)
+        scale = ops.maximum(ops.std(targets, axis=1, keepdims=True), floor)
         if self.normalization == "window":
             return center, scale
-        is_known = ops.reshape(codes > 0, (-1, 1, 1))
         if self.normalization == "last":
             return targets[:, -1:], ops.where(is_known, self._by_series("scale", codes), scale)
         return ops.where(is_known, self._by_series("level", codes), center), ops.where(is_known, deviation, scale)

@@ -10,8 +10,8 @@ from keras import ops
 
 
 def _like(weight, values):
-    """Return the weight with trailing axes added until it broadcasts against `values`."""
-    weight = ops.convert_to_tensor(weight)
+    """Return the weight in the type of `values`, with trailing axes added until it broadcasts against them."""
+    weight = ops.cast(weight, values.dtype)
     return ops.reshape(weight, (*ops.shape(weight), *(1,) * (len(values.shape) - len(weight.shape))))
 
 
@@ -20,6 +20,7 @@ class _ScaledLoss(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         if sample_weight is not None:
+            y_true = ops.cast(y_true, y_pred.dtype)
             y_true = y_true * _like(sample_weight, y_true)
             y_pred = y_pred * _like(sample_weight, y_pred)
         return super().__call__(y_true, y_pred)

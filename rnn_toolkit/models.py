@@ -8,8 +8,10 @@ import itertools
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 
 from rnn_toolkit._checks import one_of, whole_number
+from rnn_toolkit.baselines import fit_on_windows
 from rnn_toolkit.layers import NORMALIZATIONS, LinearHighway, OrderedQuantiles, PatchDecoder, Patches, RawUnits
 from rnn_toolkit.losses import ObservedMeanAbsoluteError, ScaledAbsoluteError, ScaledPinball, ScaledSquaredError
 from rnn_toolkit.optimization import make_optimizer
@@ -99,11 +101,12 @@ def build_forecaster(
     """Build a compiled recurrent forecaster that takes raw windows and returns raw forecasts.
 
     Patches of the look-back run through the recurrent layers; a decoder answers for all patches of the horizon at
-    once; a linear highway, which starts as the (seasonal) naive forecast, is added. Normalisation, category codes and
-    column roles are inside: the `.keras` file is the whole pipeline.
+    once. A linear path is added, which starts as the linear model that fits the training windows best (the baseline
+    "nlinear"), so that the network begins where the baseline ends. Normalisation, category codes and column roles are
+    inside: the `.keras` file is the whole pipeline.
 
     Args:
-        train: Windows of the training rows; only their shapes and `preparation` are used.
+        train: Windows of the training rows, from which the linear path and the preparation are fitted.
         layers: What lies between patches and decoder; `None` takes `recurrent_layers("gru", (128,))` and dropout.
             The last must return its last state, `(batch, units)`.
         patch_length: Time steps in a patch, a divisor of the look-back; 1 for none; "auto" takes the divisor that
@@ -159,6 +162,9 @@ def build_forecaster(
         name="raw_units",
     )
     model = keras.Sequential([keras.Input((task.lookback, len(train.feature_names))), raw_units], name="forecaster")
+    linear = fit_on_windows(train.table, np.sort(train.starts))
+    if linear is not None:
+        highway.start_from(linear)
     if quantiles is not None:
         chosen = ScaledPinball(quantiles)
     else:
