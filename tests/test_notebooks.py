@@ -1,0 +1,196 @@
+"""Every notebook is what its source builds, and runs from its first cell to its last."""
+
+import ast
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+SOURCES = sorted(NOTEBOOKS.glob("source/[0-9]*.py"))
+SECONDS = 300  # limit for one notebook with its small values
+
+# What each notebook's cell tagged `parameters` is overruled with, so that its run takes seconds.
+SMALL: dict[str, dict[str, object]] = {
+    "01_forecast_your_own_table": {"epochs": 2},
+}
+
+each_source = pytest.mark.parametrize("source", SOURCES, ids=[source.stem for source in SOURCES])
+
+
+@pytest.fixture(scope="module")
+def builder():
+    """Return notebooks/build.py as a module."""
+    spec = importlib.util.spec_from_file_location("build_notebooks", NOTEBOOKS / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def cells_without_results(notebook: dict) -> list[tuple]:
+    """Return what people wrote: each cell's kind, text and tags."""
+    return [
+        (cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", [])) for cell in notebook["cells"]
+    ]
+
+
+def parameter_names(notebook: dict) -> set[str]:
+    """Return the names assigned in the one cell tagged `parameters`, which may hold nothing but assignments."""
+    tagged = ["".join(cell["source"]) for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    assert len(tagged) == 1, f"{len(tagged)} cells are tagged `parameters`; there must be one"
+    names = set()
+    for statement in ast.parse(tagged[0]).body:
+        is_plain = isinstance(statement, ast.Assign) and all(isinstance(one, ast.Name) for one in statement.targets)
+        assert is_plain, f"not a plain assignment: {ast.unparse(statement)}"
+        names.update(target.id for target in statement.targets)
+    return names
+
+
+def inject(notebook: dict, values: dict[str, object]) -> None:
+    """Add a cell after the one tagged `parameters` that overrules some of its values."""
+    unknown = set(values) - parameter_names(notebook)
+    assert not unknown, f"not assigned in the cell tagged `parameters`: {sorted(unknown)}"
+    tags = [cell["metadata"].get("tags", []) for cell in notebook["cells"]]
+    place = next(index for index, names in enumerate(tags) if "parameters" in names)
+    text = "\n".join(f"{name} = {value!r}" for name, value in values.items())
+    new = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": text}
+    notebook["cells"].insert(place + 1, new)
+
+
+def execute(notebook: dict, folder: Path, seconds: float) -> None:
+    """Run all cells in a fresh kernel with `folder` as its working directory, within a time for all of them."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    end = time.monotonic() + seconds
+    NotebookClient(
+        nbformat.reads(json.dumps(notebook), as_version=4),
+        kernel_name="python3",
+        timeout_func=lambda cell: max(end - time.monotonic(), 1),  # nbclient takes 0 for "no limit"
+        resources={"metadata": {"path": str(folder)}},
+    ).execute()
+
+
+@each_source
+def test_building_twice_gives_the_same_bytes(builder, source):
+    assert builder.build(source) == builder.build(source)
+
+
+@each_source
+def test_notebook_holds_the_cells_of_its_source(builder, source):
+    # Results are not compared: whoever ran a notebook in place has done nothing wrong. `build.py --check` compares all.
+    notebook = json.loads((NOTEBOOKS / f"{source.stem}.ipynb").read_text(encoding="utf-8"))
+    assert cells_without_results(notebook) == cells_without_results(json.loads(builder.build(source)))
+
+
+@each_source
+def test_notebook_opens_with_a_badge_and_the_set_up(builder, source):
+    title, set_up, *_ = json.loads(builder.build(source))["cells"]
+    assert "".join(title["source"]).startswith("# ")
+    assert f"/blob/main/notebooks/{source.stem}.ipynb)" in "".join(title["source"])
+    assert f'"{builder.REPOSITORY}"' in "".join(set_up["source"])
+
+
+@each_source
+def test_notebook_has_parameters_a_claim_and_small_values_for_this_test(builder, source):
+    notebook = json.loads(builder.build(source))
+    code = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(code)))
+    assert parameter_names(notebook)
+    inject(notebook, SMALL[source.stem])
+
+
+@pytest.mark.notebook
+@each_source
+def test_notebook_runs(builder, source, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(NOTEBOOKS.parent))
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # pictures belong into the page here
+    notebook = json.loads(builder.build(source))
+    inject(notebook, SMALL[source.stem])
+    execute(notebook, tmp_path, SECONDS)
+
+
+def test_every_small_value_belongs_to_a_notebook():
+    assert set(SMALL) == {source.stem for source in SOURCES}
+
+
+@pytest.fixture
+def tiny(builder, tmp_path, monkeypatch) -> Path:
+    """Let build.py work in a folder with one tiny source, and return the path of its notebook."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "set_up.py").write_bytes((NOTEBOOKS / "source" / "set_up.py").read_bytes())
+    text = '# %% [markdown]\n# # Tiny\n# {colab}\n\n# %% tags=["parameters"]\nepochs = 9\n\n# %%\nassert epochs < 10\n'
+    (tmp_path / "source" / "01_tiny.py").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(builder, "FOLDER", tmp_path)
+    return tmp_path / "01_tiny.ipynb"
+
+
+def test_check_fails_until_built_and_again_once_there_are_results(builder, tiny, capsys):
+    with pytest.raises(SystemExit, match=r"01_tiny\.ipynb is missing"):
+        builder.main(["--check"])
+    builder.main([])
+    assert capsys.readouterr().out == "wrote 01_tiny.ipynb\n"
+    builder.main(["--check"])
+    tiny.write_text(tiny.read_text().replace('"execution_count": null', '"execution_count": 1', 1))
+    with pytest.raises(SystemExit, match=r"python notebooks/build\.py"):
+        builder.main(["--check"])
+    builder.main([])
+    builder.main(["--check"])
+
+
+def test_a_notebook_without_a_source_and_a_source_without_a_badge_are_found(builder, tiny):
+    tiny.with_name("07_stray.ipynb").write_text("{}")
+    with pytest.raises(SystemExit, match=r"07_stray\.ipynb has no source"):
+        builder.main([])
+    (tiny.parent / "source" / "01_tiny.py").write_text("# %% [markdown]\n# # Tiny\n")
+    with pytest.raises(ValueError, match=r"The first cell of 01_tiny\.py must be text with a line `\{colab\}`"):
+        builder.main([])
+
+
+def test_injected_values_come_after_the_parameters_and_must_be_known(builder, tiny):
+    builder.main([])
+    notebook = json.loads(tiny.read_text())
+    inject(notebook, {"epochs": 2})
+    assert [cell["source"] for cell in notebook["cells"]][2:] == [["epochs = 9"], "epochs = 2", ["assert epochs < 10"]]
+    with pytest.raises(AssertionError, match="epoch_count"):
+        inject(notebook, {"epoch_count": 2})
+
+
+@pytest.mark.notebook
+def test_a_failing_and_an_endless_notebook_are_caught(builder, tiny, tmp_path):
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
+
+    builder.main([])
+    notebook = json.loads(tiny.read_text())
+    del notebook["cells"][1]  # the set-up loads Keras, which this test can do without
+    execute(notebook, tmp_path, 60)
+    notebook["cells"][-1]["source"] = "assert epochs > 10"
+    with pytest.raises(CellExecutionError, match="AssertionError"):
+        execute(notebook, tmp_path, 60)
+    notebook["cells"][-1]["source"] = "while True: pass"
+    with pytest.raises(CellTimeoutError):
+        execute(notebook, tmp_path, 10)
+
+
+def test_the_set_up_fetches_the_toolkit_in_colab_only(builder, tiny, tmp_path, monkeypatch):
+    builder.main([])
+    set_up = "".join(json.loads(tiny.read_text())["cells"][1]["source"])
+    commands = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
+    monkeypatch.setattr(os, "chdir", commands.append)
+    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    exec(set_up, {})
+    assert commands == []
+    monkeypatch.setitem(sys.modules, "google.colab", os)
+    monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "tensorflow"))
+    exec(set_up.replace("/content", str(tmp_path)), {})
+    clone, _, install, folder = commands
+    assert clone[:2] == ["git", "clone"] and builder.REPOSITORY in clone
+    assert install[1:4] == ["-m", "pip", "install"] and "--constraint" in install
+    assert folder == f"{tmp_path}/rnn_toolkit/notebooks"
