@@ -14,9 +14,8 @@ try:
     import keras  # noqa: F401
 except ModuleNotFoundError as error:
     raise ImportError(
-        f"Keras needs a backend, and `{error.name}` is not installed. Install one, or name another one that is there "
-        "with the environment variable KERAS_BACKEND (jax, say). For the default:\n"
-        'pip install "rnn_toolkit[tensorflow]"'
+        f"Keras needs a backend, and `{error.name}` is not installed. Name another with the environment variable "
+        'KERAS_BACKEND, or install the default: pip install "rnn_toolkit[tensorflow]"'
     ) from error
 
 from rnn_toolkit import datasets

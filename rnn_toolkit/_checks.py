@@ -5,20 +5,21 @@ Every public function checks at its border, before any work. Only built-in excep
 
 import difflib
 import importlib
+import numbers
 from collections.abc import Iterable
 from types import ModuleType
 
 
 def nearest(name: object, choices: Iterable[object]) -> str:
     """Return ` Did you mean 'x'?` for the choice most like `name`, or an empty string."""
-    matches = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1)
-    return f" Did you mean {matches[0]!r}?" if matches else ""
+    folded = {str(choice).strip().casefold(): choice for choice in choices}
+    matches = difflib.get_close_matches(str(name).strip().casefold(), folded, n=1)
+    return f" Did you mean {folded[matches[0]]!r}?" if matches else ""
 
 
 def whole_number(value: object, name: str, *, minimum: int = 1) -> int:
     """Return `value` as an `int`, or say why it is not a whole number of at least `minimum`."""
-    is_whole = not isinstance(value, bool) and hasattr(value, "__index__")
-    if not is_whole:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):  # NumPy registers its whole numbers there
         raise TypeError(f"`{name}` must be a whole number. Received: {value!r}. Pass an int of at least {minimum}.")
     if value < minimum:
         raise ValueError(f"`{name}` must be at least {minimum}. Received: {value}. Pass a larger whole number.")

@@ -12,6 +12,8 @@ from rnn_toolkit.layers import RawUnits, raw_units_of
 from rnn_toolkit.table import Table
 from rnn_toolkit.windows import Windows
 
+TIME = "_time"  # holds the index of a table for a while, where a user's column would not be
+
 
 def forecast(
     model: keras.Model,
@@ -30,9 +32,9 @@ def forecast(
         future: The rows to come: time, series id and `known` columns. Only for tasks with known-future columns.
         horizon: Rows to forecast; `None` for the horizon of the task. Beyond it, forecasts are fed back as input, and
             observed covariates stay at their last value.
-        level: Coverage of intervals in percent, such as `[80, 95]`. Of a quantile model, the levels its quantiles
-            enclose. Of others, conformal intervals: as set by `conformalize`, or else from the errors on those rows of
-            `frame` that lie behind the training rows.
+        level: Coverage of intervals in percent, such as `[80, 95]`. Of a model that was calibrated, the levels given
+            to `conformalize`. Else of a quantile model, the levels its quantiles enclose; for other levels and models,
+            the intervals come from the errors on those rows of `frame` that lie behind the training rows.
 
     Returns:
         A table like `frame`: time as its index or column, the series id, the targets, and `<target>-lo-<level>`,
@@ -60,7 +62,10 @@ def forecast(
     outputs = []
     for block in range(blocks):
         x, *_ = windows.cut(windows.starts + block * task.horizon)
-        output = np.asarray(model.predict(x, verbose=0))  # (series, horizon, targets[, quantiles])
+        # Not `predict`, which compiles anew for each model: that takes longer than these few windows.
+        pieces = [model(x[begin : begin + 1024], training=False) for begin in range(0, len(x), 1024)]
+        output = np.concatenate([keras.ops.convert_to_numpy(piece) for piece in pieces])
+        # output: (series, horizon, targets[, quantiles])
         rows = (ends + block * task.horizon)[:, None] + np.arange(task.horizon)  # (series, horizon)
         for place in range(len(task.target)):
             table.values[rows, place] = middle(output, raw_units)[..., place]
@@ -81,7 +86,7 @@ def forecast(
             table_columns[f"{name}-hi-{one:g}"] = high[..., place].ravel()
     result = pd.DataFrame(table_columns)
     if task.time is None:
-        result = result.set_index(result.columns[0])
+        result = result.set_index(TIME)
         result.index.name = frame.index.name
     return result
 
@@ -147,18 +152,19 @@ def _table_with_room(frame, preparation, future, steps, room):
         worst = int(np.argmax(short))
         raise ValueError(
             f"`frame` has too few recent rows: {name_of(recent.names, worst)} has "
-            f"{(last - recent.offsets[:-1])[worst]}, and the model looks back {task.lookback}. Pass at least the last {task.lookback} rows of each series."
+            f"{(last - recent.offsets[:-1])[worst]}, and the model looks back {task.lookback}. "
+            f"Pass at least the last {task.lookback} rows of each series."
         )
     if not task.known:
         return recent, last
     rows = last[:, None] + np.arange(steps)
     _check_future(future, task, recent, rows)
     table = Table(_extended(frame, future, task), preparation, ahead=room)
-    ends = table.offsets[:-1] + ticks_position(table, recent.times(last - 1)) - table.first + 1
+    ends = table.offsets[:-1] + _positions(table, recent.times(last - 1)) - table.first + 1
     return table, ends
 
 
-def ticks_position(table, times) -> np.ndarray:
+def _positions(table, times) -> np.ndarray:
     """Return the position of times on a table's grid."""
     return np.searchsorted(ticks_of(table.grid), ticks_of(times))
 
@@ -190,7 +196,7 @@ def _check_future(future, task, recent, rows):
 def _extended(frame, future, task) -> pd.DataFrame:
     """Put the future rows under the frame; what they lack is missing."""
     if task.time is None:
-        name = "_time"
+        name = TIME
         frame, future = (part.reset_index(drop=True).assign(**{name: part.index}) for part in (frame, future))
     else:
         name = task.time
@@ -204,7 +210,7 @@ def _extended(frame, future, task) -> pd.DataFrame:
 def _time_and_series(frame, table, rows) -> dict:
     """Return the columns of time and series id, named as in the frame."""
     task = table.task
-    columns = {task.time or "time": table.times(rows)}
+    columns = {task.time or TIME: table.times(rows)}
     if task.series is not None:
         columns[task.series] = frame[task.series].unique()[table.series_of(rows)]
     return columns

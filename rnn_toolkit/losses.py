@@ -31,6 +31,7 @@ class ScaledSquaredError(_ScaledLoss):
     """Squared error on the scale of each series.
 
     Example:
+        >>> import numpy as np
         >>> y_true, y_pred = np.array([[[10.0]], [[1.0]]]), np.array([[[20.0]], [[2.0]]])
         >>> weight = np.array([[[0.1]], [[1.0]]])  # scales 10 and 1: both errors count 1
         >>> float(ScaledSquaredError()(y_true, y_pred, weight))
@@ -47,6 +48,7 @@ class ScaledAbsoluteError(_ScaledLoss):
     """Absolute error on the scale of each series.
 
     Example:
+        >>> import numpy as np
         >>> float(ScaledAbsoluteError()(np.array([[[10.0]]]), np.array([[[30.0]]]), np.array([[[0.1]]])))
         2.0
     """
@@ -64,6 +66,7 @@ class ScaledPinball(_ScaledLoss):
         quantiles: Levels between 0 and 1, in the order of the last axis of the prediction.
 
     Example:
+        >>> import numpy as np
         >>> y_true, y_pred = np.array([[[10.0]]]), np.array([[[[8.0, 12.0]]]])
         >>> float(ScaledPinball((0.25, 0.75))(y_true, y_pred))  # 2 above the lower, 2 below the upper
         0.5
@@ -93,6 +96,7 @@ class ObservedMeanAbsoluteError(keras.metrics.Mean):
     Pass it as a weighted metric. Of quantile forecasts the middle one is judged.
 
     Example:
+        >>> import numpy as np
         >>> metric = ObservedMeanAbsoluteError()
         >>> metric.update_state(np.array([[[10.0], [0.0]]]), np.array([[[13.0], [9.0]]]), np.array([[[0.1], [0.0]]]))
         >>> float(metric.result())

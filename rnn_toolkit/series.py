@@ -5,10 +5,13 @@ frequency, category codes, levels and scales. Both are plain values that fit int
 """
 
 import dataclasses
+import datetime
 import functools
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
 
 from rnn_toolkit._checks import one_of, whole_number
 
@@ -46,8 +49,8 @@ class ForecastTask:
             table.
 
     Raises:
-        TypeError, ValueError: If a length is not a positive whole number, a column plays two roles, or a calendar
-            feature is unknown.
+        TypeError, ValueError: If a length is not a positive whole number, a column name is not text, a column plays
+            two roles, or a calendar feature or the frequency is unknown.
 
     Example:
         >>> task = ForecastTask("load", horizon=24, lookback=168, known="price", calendar=("hour",))
@@ -72,19 +75,22 @@ class ForecastTask:
     frequency: str | int | None = None
 
     def __post_init__(self):
+        roles = {}
         for role in ("target", "known", "observed", "static", "calendar"):
-            value = getattr(self, role)
-            object.__setattr__(self, role, (value,) if isinstance(value, str) else tuple(value))
+            roles[role] = _names(getattr(self, role), role)
+            object.__setattr__(self, role, roles[role])
+        for role in ("time", "series"):
+            roles[role] = () if getattr(self, role) is None else _names([getattr(self, role)], role)
         for length in ("horizon", "lookback"):
             object.__setattr__(self, length, whole_number(getattr(self, length), length))
         if self.season_length is not None:
             object.__setattr__(self, "season_length", whole_number(self.season_length, "season_length"))
+        if self.frequency is not None:
+            object.__setattr__(self, "frequency", _frequency(self.frequency))
         if not self.target:
             raise ValueError("`target` names no column. Received: (). Name at least one column to forecast.")
-        for feature in self.calendar:
+        for feature in roles.pop("calendar"):
             one_of(feature, "calendar", CALENDAR)
-        roles = {"target": self.target, "known": self.known, "observed": self.observed, "static": self.static}
-        roles |= {"time": (self.time,) if self.time else (), "series": (self.series,) if self.series else ()}
         played = [(column, role) for role, columns in roles.items() for column in columns]
         allowed = {(self.series, "static")}  # the id of a series is itself a static covariate
         counts = Counter(column for column, role in played if (column, role) not in allowed)
@@ -100,6 +106,35 @@ class ForecastTask:
     def covariates(self) -> tuple[str, ...]:
         """Columns besides the targets that a table must have, the series id left out."""
         return (*self.observed, *self.known, *(column for column in self.static if column != self.series))
+
+
+def _names(value, role) -> tuple[str, ...]:
+    """Return one or several column names as a tuple."""
+    names = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"`{role}` must hold column names as text. Received: {name!r}. "
+                "Columns that are numbers can be renamed: `frame.columns = frame.columns.astype(str)`."
+            )
+    return names
+
+
+def _frequency(value) -> str | int:
+    """Return a frequency as JSON takes it: the name pandas has for it, or a whole number."""
+    if not isinstance(value, str | datetime.timedelta | pd.offsets.BaseOffset):
+        return whole_number(value, "frequency")
+    try:
+        name = pd.tseries.frequencies.to_offset(value).freqstr
+        is_forward = pd.tseries.frequencies.to_offset(name).n > 0
+    except ValueError:
+        is_forward = False
+    if not is_forward:
+        raise ValueError(
+            f"`frequency` must be a pandas frequency such as 'h', 'D' or 'W-SAT'. Received: {value!r}. "
+            "See the offset aliases of pandas."
+        )
+    return name
 
 
 @dataclasses.dataclass(frozen=True)

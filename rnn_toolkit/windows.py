@@ -1,11 +1,10 @@
-"""From a regular table to windows: splits in time, lazy batches, and the proof that nothing leaks.
+"""From a regular table to windows: splits in time and lazy batches.
 
 A window is `lookback` rows of input and the `horizon` rows that follow. All channels of a row lie side by side in
 memory (see `table.Table`), so that a window is one block and a batch is one gather.
 """
 
 import warnings
-from collections.abc import Callable
 from datetime import date
 
 import keras
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import one_of, whole_number
-from rnn_toolkit.axis import time_index
+from rnn_toolkit.axis import name_of
 from rnn_toolkit.series import ForecastTask, Preparation
 from rnn_toolkit.table import Table
 
@@ -60,6 +59,7 @@ class Windows(keras.utils.PyDataset):
                 f"`task` must be a ForecastTask. Received: {type(task).__name__}. "
                 "Write `rt.ForecastTask('column', horizon=…, lookback=…)`."
             )
+        _check_options(stride=stride, batch_size=batch_size, seed=seed, short=short)
         roles = task.task if isinstance(task, Preparation) else task
         table = Table(frame, task, pad_to=roles.lookback + roles.horizon if short == "pad" else 0)
         starts = _starts(table, table.offsets[:-1], table.offsets[1:], stride)
@@ -130,7 +130,7 @@ class Windows(keras.utils.PyDataset):
     def cut(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Cut the windows whose first rows are given; see the class for the shapes."""
         task, table = self.task, self.table
-        x = self._blocks[starts].reshape(len(starts), task.lookback, -1)
+        x = self._blocks[starts].reshape(len(starts), task.lookback, table.values.shape[1])
         rows = starts[:, None] + np.arange(task.lookback, task.lookback + task.horizon)  # (batch, horizon)
         y = table.values[:, : len(task.target)][rows]
         scale = self._scale[table.series_of(starts)] if len(table.names) > 1 else self._scale
@@ -194,9 +194,14 @@ def split_by_time(
         >>> [len(part.starts) for part in (train, validation, test)]
         [7, 3, 3]
     """
-    whole_number(gap, "gap", minimum=0)
     if not isinstance(task, ForecastTask):
-        raise TypeError(f"`task` must be a ForecastTask. Received: {type(task).__name__}.")
+        raise TypeError(
+            f"`task` must be a ForecastTask. Received: {type(task).__name__}. "
+            "To cut windows with a preparation that is fitted already, use `Windows`."
+        )
+    whole_number(gap, "gap", minimum=0)
+    _check_options(stride=stride, batch_size=batch_size, seed=seed, short=short)
+    received = f"validation={validation!r}, test={test!r}, gap={gap}"
     borders = {}
 
     def train_ends(table):
@@ -205,95 +210,38 @@ def split_by_time(
         validation_start = _border(table, validation, "validation", test_start)
         borders["validation"] = (validation_start, np.maximum(test_start - gap, validation_start))
         borders["test"] = (test_start, table.offsets[1:])
-        borders["train"] = (table.offsets[:-1], np.maximum(validation_start - gap, table.offsets[:-1]))
+        borders["train"] = (table.offsets[:-1], np.maximum(validation_start - gap, table.begins))
+        if not (borders["train"][1] > table.begins).any():
+            raise ValueError(f"No row is left to train on. Received: {received}. Take smaller shares.")
         return borders["train"][1]
 
-    pad_to = task.lookback + task.horizon if short == "pad" else 0
-    table = Table(frame, task, train_rows=train_ends, pad_to=pad_to)
+    table = Table(frame, task, train_rows=train_ends)
+    if short == "pad":
+        after_training = table.offsets[1:] - borders["train"][1]
+        table = Table(frame, task, train_rows=train_ends, pad_to=task.lookback + task.horizon + after_training)
     parts = []
     for name in ("train", "validation", "test"):
         is_train = name == "train"
         starts = _starts(table, *borders[name], stride if is_train else 1)
         if is_train:
             _report_short(table, starts, short, ends=borders[name][1])
-        wanted = {"train": 1, "validation": validation, "test": test}[name]
-        if not len(starts) and wanted != 0:
+        elif not len(starts) and {"validation": validation, "test": test}[name] != 0:
             rows = int((borders[name][1] - borders[name][0]).max())
-            raise ValueError(
-                f"The {name} split has no window: at most {rows} rows of a series, where "
-                f"{'lookback + horizon' if is_train else 'horizon'} = "
-                f"{task.lookback + task.horizon if is_train else task.horizon} are needed. Received: "
-                f"validation={validation!r}, test={test!r}, gap={gap}. Change the shares, or pass more rows."
-            )
+            problem = f"it has {rows} rows, the horizon {task.horizon}" if rows < task.horizon else "no target is there"
+            raise ValueError(f"The {name} split has no window: {problem}. Received: {received}. Change the shares.")
         parts.append(Windows._of_table(table, starts, batch_size=batch_size, shuffle=is_train, seed=seed))
     return tuple(parts)
 
 
-def check_leakage(
-    frame: pd.DataFrame,
-    task: ForecastTask,
-    *,
-    validation: float | int | str | date = 0.15,
-    test: float | int | str | date = 0.15,
-    gap: int = 0,
-    pipeline: Callable | None = None,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Change the later rows of a table and report whatever changed in the earlier splits.
-
-    A pipeline that does not leak gives the same training windows, whatever the rows after them hold. This is tried
-    out, once with everything after the training rows changed and once with the test rows changed.
-
-    Args:
-        frame: The table, as for `split_by_time`.
-        task: Roles of the columns.
-        validation: Share, as for `split_by_time`.
-        test: Share, as for `split_by_time`.
-        gap: Rows kept empty, as for `split_by_time`.
-        pipeline: Your own way from a table to `(train, validation, test)`, each a `Windows`, arrays, or a tuple of
-            arrays; `None` checks `split_by_time` itself on your table.
-        seed: Seed of the changes.
-
-    Returns:
-        One row per check: `check`, `leaks` (bool) and `evidence` (str). `report.leaks.any()` is the verdict.
-
-    Example:
-        >>> frame = pd.DataFrame({"load": np.sin(np.arange(60.0))})
-        >>> task = ForecastTask("load", horizon=2, lookback=4)
-        >>> bool(check_leakage(frame, task).leaks.any())
-        False
-        >>> def scale_then_split(table):
-        ...     return split_by_time(table / table.abs().max(), task)
-        >>> bool(check_leakage(frame, task, pipeline=scale_then_split).leaks.any())
-        True
-    """
-    shares = {"validation": validation, "test": test, "gap": gap}
-    reference = split_by_time(frame, task, **shares)
-    pipeline = pipeline or (lambda table: split_by_time(table, task, **shares))
-    before = pipeline(frame.copy())
-    rows = []
-    for border, later in ((1, "validation and test"), (2, "test")):
-        changed = pipeline(_disturb(frame, task, reference[border], seed))
-        for part in range(border):
-            split = ("training", "validation")[part]
-            differences = _differences(before[part], changed[part])
-            for what, share in differences.items():
-                evidence = f"{share:.1%} of the values changed with the {later} rows" if share else "nothing changed"
-                rows.append((f"{split} {what} against {later} rows", share > 0, evidence))
-    if all(isinstance(part, Windows) for part in before):
-        train, validating, testing = map(_is_target, before)
-        for name, earlier, later in (
-            ("training", train, validating),
-            ("training and validation", train | validating, testing),
-        ):
-            shared = int((earlier & later).sum())
-            rows.append((f"{name} targets among later targets", shared > 0, f"{shared} rows are targets of both"))
-    return pd.DataFrame(rows, columns=["check", "leaks", "evidence"])
+def _check_options(*, stride, batch_size, seed, short):
+    whole_number(stride, "stride")
+    whole_number(batch_size, "batch_size")
+    whole_number(seed, "seed", minimum=0)
+    one_of(short, "short", ("drop", "pad", "error"))
 
 
 def _starts(table, begins, ends, stride) -> np.ndarray:
     """Return the first rows of all windows whose targets lie in [begin, end) of each series and are not all missing."""
-    whole_number(stride, "stride")
     task = table.task
     firsts = np.maximum(begins - task.lookback, table.offsets[:-1])
     lasts = ends - task.lookback - task.horizon
@@ -309,93 +257,64 @@ def _starts(table, begins, ends, stride) -> np.ndarray:
 
 def _report_short(table, starts, short, ends=None):
     """Name the series without a window: warn, or raise where the user asked for it or none is left."""
-    one_of(short, "short", ("drop", "pad", "error"))
-    rows = (table.offsets[1:] if ends is None else ends) - table.offsets[:-1]
+    rows = (table.offsets[1:] if ends is None else ends) - table.begins
     without = np.setdiff1d(np.flatnonzero(rows > 0), table.series_of(starts))
     if not len(without):
         return
+    kind = "rows" if ends is None else "training rows"
+    named = ", ".join(f"{name_of(table.names, one)} has {rows[one]} {kind}" for one in without[:5])
+    named += f", and {len(without) - 5} more" if len(without) > 5 else ""
+    into = f" into {len(without)} of {len(table.names)} series" if len(table.names) > 1 else ""
     needed = table.task.lookback + table.task.horizon
-    named = ", ".join(f"{table.names[one]!r} ({rows[one]} rows)" for one in without[:5])
-    named += f" and {len(without) - 5} more" if len(without) > 5 else ""
-    message = (
-        f"{len(without)} of {len(table.names)} series are shorter than one window (lookback + horizon = {needed}), "
-        f"or have no target in it: {named}."
-    )
+    message = f"No window of lookback + horizon = {needed} rows with a target in it fits{into}: {named}."
     if not len(starts) or short == "error":
         raise ValueError(f"{message} Pass more rows, lower `lookback` or `horizon`, or pass short='pad'.")
-    warnings.warn(f"{message} They are left out; short='pad' keeps them.", stacklevel=3)
+    warnings.warn(f"{message} They are left out; short='pad' keeps those that are too short.", stacklevel=3)
 
 
 def _border(table, share, name, ends) -> np.ndarray:
     """Return the row of each series at which the share begins; `ends` is where the next split begins."""
-    begins = table.offsets[:-1]
     if isinstance(share, str | date | np.datetime64):
-        if not isinstance(table.grid, pd.DatetimeIndex):
-            raise TypeError(f"`{name}` is a date, but the time axis holds whole numbers. Received: {share!r}.")
-        moment = pd.Timestamp(share)
-        if moment.tzinfo is None and table.grid.tz is not None:
-            moment = moment.tz_localize(table.grid.tz)
-        return np.minimum(table.rows_at(int(table.grid.searchsorted(moment))), ends)
-    if isinstance(share, bool) or not isinstance(share, int | float | np.integer | np.floating):
-        raise TypeError(f"`{name}` must be a fraction, a number of rows or a date. Received: {share!r}.")
-    if share < 0 or (isinstance(share, float) and share >= 1):
-        raise ValueError(f"`{name}` must be a fraction from 0 to 1, or a number of rows. Received: {share}.")
-    if isinstance(share, int | np.integer):
-        return np.maximum(ends - share, begins)
+        return np.clip(table.rows_at(int(table.grid.searchsorted(_moment(table, share, name)))), table.begins, ends)
+    is_count = isinstance(share, int | np.integer)
+    if isinstance(share, bool) or not (is_count or isinstance(share, float | np.floating)):
+        raise TypeError(
+            f"`{name}` must be a fraction, a number of rows or a date. Received: {share!r}. Pass 0.15, 100 or "
+            "'2014-01-01', say."
+        )
+    if not 0 <= share < (np.inf if is_count else 1):
+        raise ValueError(
+            f"`{name}` must be a fraction from 0 to 1, or a whole number of rows. Received: {share}. Pass 0.15 or 100, "
+            "say."
+        )
+    if is_count:
+        return np.maximum(ends - share, table.begins)
+
+    def border_at(position):
+        return np.clip(table.rows_at(position), table.begins, ends)
+
     # One time for all series: the latest with at least this share of all rows behind it, up to `ends`.
-    wanted = round(share * len(table))
+    wanted = round(share * int((table.offsets[1:] - table.begins).sum()))
     low, high = 0, len(table.grid)
     while low < high:
         middle = (low + high + 1) // 2
-        behind = np.maximum(ends - table.rows_at(middle), 0).sum()
-        low, high = (middle, high) if behind >= wanted else (low, middle - 1)
-    return np.minimum(table.rows_at(low), ends)
+        low, high = (middle, high) if (ends - border_at(middle)).sum() >= wanted else (low, middle - 1)
+    return border_at(low)
 
 
-def _disturb(frame, task, later, seed) -> pd.DataFrame:
-    """Return the frame with everything changed from the first target of `later` on: other numbers, other words."""
-    table = later.table
-    numbers, places = np.unique(table.series_of(later.starts), return_index=True)
-    times = table.times(later.starts[places] + task.lookback)
-    first = pd.Series(times, index=[table.names[number] for number in numbers])
-    names = table.names * len(frame) if task.series is None else frame[task.series].astype(str).to_numpy()
-    changed = (time_index(frame, task).to_series(index=range(len(frame))) >= first.reindex(names).array).to_numpy()
-    generator = np.random.default_rng(seed)
-    frame = frame.copy()
-    for name in (*task.target, *task.observed, *task.known):
-        column = frame[name]
-        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-            noise = 10 * float(column.std()) * (3 + generator.random(len(frame)))
-            frame[name] = column.astype("float64").where(~changed, column + noise)
-        else:
-            frame[name] = column.astype(object).where(~changed, "never seen before")
-    return frame
-
-
-def _differences(before, after) -> dict[str, float]:
-    """Return which share of the inputs, targets and statistics of a split differs between two runs."""
-    statistics = {}
-    if isinstance(before, Windows):
-        statistics["statistics"] = float(before.preparation != after.preparation)
-        if len(before.starts) != len(after.starts):
-            return {"windows": 1.0, **statistics}
-        places = np.unique(np.linspace(0, len(before.starts) - 1, num=5_000).astype(int))
-        before, after = before.cut(before.starts[places]), after.cut(after.starts[places])
-    pairs = zip(("inputs", "targets", "weights"), _arrays(before), _arrays(after), strict=False)
-    return {what: _share_changed(old, new) for what, old, new in pairs} | statistics
-
-
-def _arrays(split) -> tuple[np.ndarray, ...]:
-    return tuple(map(np.asarray, split)) if isinstance(split, tuple | list) else (np.asarray(split),)
-
-
-def _share_changed(old, new) -> float:
-    return 1.0 if old.shape != new.shape else float((~np.isclose(old, new, rtol=0, atol=0, equal_nan=True)).mean())
-
-
-def _is_target(windows) -> np.ndarray:
-    """Return, for each row of the table, whether it is a target of some window."""
-    task, steps = windows.task, np.zeros(len(windows.table) + 1, dtype="int64")
-    np.add.at(steps, windows.starts + task.lookback, 1)
-    np.add.at(steps, windows.starts + task.lookback + task.horizon, -1)
-    return np.cumsum(steps[:-1]) > 0
+def _moment(table, share, name) -> pd.Timestamp:
+    """Return a date as a timestamp in the time zone of the table."""
+    if not isinstance(table.grid, pd.DatetimeIndex):
+        raise TypeError(
+            f"`{name}` is a date, but the time axis holds whole numbers. Received: {share!r}. Pass a fraction or a "
+            "number of rows."
+        )
+    try:
+        moment = pd.Timestamp(share)
+    except ValueError as error:
+        raise ValueError(f"`{name}` is no date: {share!r}. Write it as '2014-01-01', or pass a fraction.") from error
+    if moment.tzinfo is None:
+        return moment.tz_localize(table.grid.tz)
+    if table.grid.tz is None:
+        raise ValueError(f"`{name}` has a time zone, but the table has none. Received: {share!r}. Leave it out.")
+    return moment

@@ -18,6 +18,7 @@ SECONDS = 300  # limit for one notebook with its small values
 # What each notebook's cell tagged `parameters` is overruled with, so that its run takes seconds.
 SMALL: dict[str, dict[str, object]] = {
     "01_forecast_your_own_table": {"epochs": 2},
+    "02_many_series": {"epochs": 1, "stride": 12, "download": False},
 }
 
 each_source = pytest.mark.parametrize("source", SOURCES, ids=[source.stem for source in SOURCES])

@@ -109,8 +109,7 @@ history = rt.train(model, train, validation, epochs=epochs, run_dir="runs/co2")
 history.tail(3)
 
 # %%
-rt.plot_history(history);
-
+rt.plot_history(history)
 # %% [markdown]
 # The two lines should fall together. A training loss that falls on while the validation loss rises is overfitting;
 # the marked epoch is the one that was kept.
@@ -130,8 +129,7 @@ scores.round(3)
 # weeks: below 1 is better than copying. Read down the column before you read the number.
 
 # %%
-rt.plot_errors(backtest);
-
+rt.plot_errors(backtest)
 # %% [markdown]
 # The further ahead, the larger the error. What counts is the distance between the lines.
 #
@@ -144,8 +142,7 @@ rt.plot_errors(backtest);
 cutoff = test.origins.cutoff.iloc[0]
 calibrated = rt.conformalize(model, validation, level=[80, 95])
 checked = rt.forecast(calibrated, frame[:cutoff], level=[80, 95])
-rt.plot_forecast(checked, frame[: cutoff + pd.Timedelta(weeks=horizon)], baseline=season_length);
-
+rt.plot_forecast(checked, frame[: cutoff + pd.Timedelta(weeks=horizon)], baseline=season_length)
 # %% [markdown]
 # ## The year that the table does not hold
 #
@@ -159,8 +156,7 @@ coming = rt.forecast(loaded, frame.tail(lookback), level=[80, 95])
 coming.head()
 
 # %%
-rt.plot_forecast(coming, frame, baseline=season_length);
-
+rt.plot_forecast(coming, frame, baseline=season_length)
 # %%
 again = rt.forecast(calibrated, frame, level=[80, 95])
 assert (again == coming).all(axis=None), "a loaded model must forecast the same numbers"
