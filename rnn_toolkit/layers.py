@@ -191,7 +191,7 @@ class LinearHighway(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("rnn_toolkit")
 class OrderedQuantiles(keras.layers.Layer):
-    """Turn free numbers into quantiles that cannot cross: each is the one before plus a positive step.
+    """Turn free numbers into quantiles that cannot cross: the middle one as it is, the others by positive steps.
 
     Call arguments:
         inputs: `(..., quantiles)`.
@@ -200,14 +200,18 @@ class OrderedQuantiles(keras.layers.Layer):
         `(..., quantiles)`, increasing along the last axis.
 
     Example:
-        >>> low, high = OrderedQuantiles()(np.array([[5.0, -3.0]]))[0]
-        >>> float(low) < float(high)
+        >>> low, middle, high = OrderedQuantiles()(np.array([[7.0, 5.0, -3.0]]))[0]
+        >>> float(low) < float(middle) == 5.0 < float(high)
         True
     """
 
     def call(self, inputs):
         """Return the ordered quantiles."""
-        return ops.concatenate([inputs[..., :1], inputs[..., :1] + ops.cumsum(ops.softplus(inputs[..., 1:]), -1)], -1)
+        place = inputs.shape[-1] // 2
+        middle, steps = inputs[..., place : place + 1], ops.softplus(inputs)
+        below = ops.flip(ops.cumsum(ops.flip(steps[..., :place], -1), -1), -1)
+        above = ops.cumsum(steps[..., place + 1 :], -1)
+        return ops.concatenate([middle - below, middle, middle + above], -1)
 
 
 @keras.saving.register_keras_serializable("rnn_toolkit")

@@ -67,7 +67,7 @@ class Windows(keras.utils.PyDataset):
         self._set_up(table, starts, batch_size=batch_size, shuffle=shuffle, seed=seed)
 
     @classmethod
-    def _of_table(cls, table, starts, *, batch_size=64, shuffle=False, seed=0) -> "Windows":
+    def of_table(cls, table, starts, *, batch_size=64, shuffle=False, seed=0) -> "Windows":
         """Return windows over a table that is already laid out; `starts` are their first rows."""
         windows = cls.__new__(cls)
         windows._set_up(table, starts, batch_size=batch_size, shuffle=shuffle, seed=seed)
@@ -97,7 +97,7 @@ class Windows(keras.utils.PyDataset):
         if isinstance(table.grid, pd.DatetimeIndex):
             end = pd.Timestamp(end)
         starts = _starts(table, table.rows_at(int(table.grid.searchsorted(end))), table.offsets[1:], 1)
-        return cls._of_table(table, starts, batch_size=batch_size)
+        return cls.of_table(table, starts, batch_size=batch_size)
 
     def __len__(self) -> int:
         return -(-len(self.starts) // self.batch_size)
@@ -229,7 +229,7 @@ def split_by_time(
             rows = int((borders[name][1] - borders[name][0]).max())
             problem = f"it has {rows} rows, the horizon {task.horizon}" if rows < task.horizon else "no target is there"
             raise ValueError(f"The {name} split has no window: {problem}. Received: {received}. Change the shares.")
-        parts.append(Windows._of_table(table, starts, batch_size=batch_size, shuffle=is_train, seed=seed))
+        parts.append(Windows.of_table(table, starts, batch_size=batch_size, shuffle=is_train, seed=seed))
     return tuple(parts)
 
 

@@ -325,3 +325,14 @@ def test_a_model_without_preparation_is_refused(days):
 def test_a_horizon_of_zero_is_refused(weekly, days):
     with pytest.raises(ValueError, match=r"`horizon` must be at least 1\. Received: 0"):
         rt.forecast(weekly, days, horizon=0)
+
+
+def test_an_empty_list_of_levels_is_refused(weekly, days):
+    with pytest.raises(ValueError, match=r"`level` names no percentage\. Received: \[\]"):
+        rt.forecast(weekly, days, level=[])
+
+
+def test_an_untrained_quantile_model_has_the_linear_model_for_its_median(days):
+    task = rt.ForecastTask("sales", horizon=3, lookback=14, season_length=7)
+    point, quantiles = (rt.build_forecaster(rt.Windows(days, task), quantiles=each) for each in (None, (0.1, 0.5, 0.9)))
+    assert rt.forecast(quantiles, days).sales.tolist() == pytest.approx(rt.forecast(point, days).sales.tolist())

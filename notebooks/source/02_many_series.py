@@ -7,7 +7,7 @@
 # one that it has never seen. Part two takes a table as tables are: holes in it, text in a column, weather beside the
 # value that counts; and asks not only for a forecast, but for how wrong it may be.
 #
-# About 6 minutes on two CPU cores, 3 minutes on a Colab GPU.
+# About 2 minutes on two CPU cores.
 
 # %%
 import keras
@@ -68,7 +68,7 @@ pd.Series(train.feature_names, name="channel").to_frame().T
 # %%
 model = rt.build_forecaster(train)
 history = rt.train(model, train, validation, epochs=epochs, run_dir="runs/weather")
-rt.plot_history(history)
+axes = rt.plot_history(history)
 # %% [markdown]
 # Scores by airport. Each row of the test is forecast by the network, by copying the last hour, by copying yesterday,
 # by a straight line, and by a linear model; compare within a column, down the rows of one airport.
@@ -84,7 +84,7 @@ rt.score(rt.backtest(model, test), by="series").round(2)
 unseen = weather[weather.airport == "LGA"]
 cutoff = test.origins.cutoff.iloc[len(test.origins) // 4]
 forecast = rt.forecast(model, unseen[unseen.time <= cutoff])
-rt.plot_forecast(forecast, unseen[unseen.time <= cutoff + pd.Timedelta(hours=horizon)], baseline=24)
+axes = rt.plot_forecast(forecast, unseen[unseen.time <= cutoff + pd.Timedelta(hours=horizon)], baseline=24)
 # %% [markdown]
 # ## Part two: a table as tables are
 #
@@ -146,9 +146,9 @@ pd.Series({"before": scores.coverage_80["model"], "after, at 40 cutoffs": inside
 
 # %%
 ahead = rt.forecast(calibrated, table[:cutoff], level=80)
-rt.plot_forecast(ahead, table[: cutoff + pd.Timedelta(hours=horizon)], baseline=24)
+axes = rt.plot_forecast(ahead, table[: cutoff + pd.Timedelta(hours=horizon)], baseline=24)
 # %%
-rt.plot_errors(backtest)
+axes = rt.plot_errors(backtest)
 # %% [markdown]
 # In the first hours the last value is hard to beat; the further ahead, the more the weather and the calendar help. The
 # interval may reach below zero, where dust cannot: it is as wide as past errors were, and knows nothing of physics.
