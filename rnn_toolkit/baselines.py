@@ -22,6 +22,7 @@ MAX_TRAINING_WINDOWS = 50_000
 
 # Share of the inputs' mean square. Makes the normal equations solvable (the last row of a look-back, subtracted from
 # itself, is always 0), steadies the fit on a table of a hundred rows, and changes nothing to speak of on a large one.
+# Of 1e-4 to 1e-1 the best or close to it on the validation rows of the bundled tables, ETTh1 and Beijing PM2.5.
 PENALTY = 1e-2
 
 

@@ -33,8 +33,8 @@ def train(
         train: Training data: `Windows`, another `PyDataset`, a `tf.data.Dataset`, or a tuple of arrays `(x, y)`.
         validation: Data to stop and choose by, likewise. Without it the training loss is watched.
         epochs: Largest number of passes through the training data.
-        run_dir: Folder for `best.keras` (a whole model; replaced only by a better one) and `history.csv`; made if
-            missing. `None` writes nothing.
+        run_dir: Folder for `best.keras` (the best model of this run so far, whole at any moment) and `history.csv`;
+            made if missing. Another run in the same folder replaces both. `None` writes nothing.
         callbacks: Instead of `default_callbacks()`: Keras callbacks, or an empty list for none.
         progress: "auto" shows one moving line in a terminal or notebook; `None` is silent.
 
