@@ -58,7 +58,7 @@ def check_leakage(
     reference = split_by_time(frame, task, **shares)
     pipeline = pipeline or (lambda table: split_by_time(table, task, **shares))
     rows = []
-    for later, rows_of in ((1, "validation and test"), (2, "test")):
+    for later, rows_of in ((1, "later"), (2, "test")):
         if not len(reference[later].starts):
             continue
         before_frame, after_frame = _disturb(frame, task, reference[later], seed)
@@ -73,11 +73,11 @@ def check_leakage(
     if all(isinstance(part, Windows) for part in parts):
         train, validating, testing = map(_target_steps, parts)
         for name, earlier, late in (
-            ("training", train, validating),
-            ("training and validation", train.union(validating), testing),
+            ("training targets among later ones", train, validating),
+            ("earlier targets among test targets", train.union(validating), testing),
         ):
             shared = int(earlier.isin(late).sum())
-            rows.append((f"{name} targets among later targets", shared > 0, f"{shared} rows are targets of both"))
+            rows.append((name, shared > 0, f"{shared} rows are targets of both"))
     return pd.DataFrame(rows, columns=["check", "leaks", "evidence"])
 
 

@@ -46,8 +46,8 @@ axes = frame.plot(figsize=(9, 4), legend=False, title="Carbon dioxide over Mauna
 axes.spines[["top", "right"]].set_visible(False)
 
 # %%
-missing = frame.co2.isna()
-pd.DataFrame({"weeks": missing.groupby(frame.index.year).size(), "missing": missing.groupby(frame.index.year).sum()}).T
+missing = frame.co2.isna().groupby(frame.index.year).sum()
+missing[missing > 0].rename("missing weeks").to_frame().T
 
 # %% [markdown]
 # The season repeats every 52 weeks on a rising line, and the first years have holes. None of this needs repair by
@@ -68,13 +68,8 @@ train
 # newest weeks are kept for the test. A **window** is 156 weeks of input and the 52 weeks that follow.
 
 # %%
-pd.DataFrame(
-    {
-        name: {"windows": len(part.origins), "first forecast from": part.origins.cutoff.min().date(),
-               "last forecast from": part.origins.cutoff.max().date()}
-        for name, part in {"train": train, "validation": validation, "test": test}.items()
-    }
-)  # fmt: skip
+origins = pd.concat({"train": train.origins, "validation": validation.origins, "test": test.origins})
+origins.groupby(level=0, sort=False).cutoff.agg(windows="size", first_cutoff="min", last_cutoff="max")
 
 # %% [markdown]
 # **Does anything leak?** A forecast that has seen the future looks wonderful until it is used. Here all later rows are

@@ -30,12 +30,12 @@ keras.utils.set_random_seed(seed)
 # ## Part one: many series
 #
 # Hourly weather of New York's three airports in one **long table**: a row per airport and hour, the airport's name in
-# a column of its own. Hours are missing, and values are missing in the hours that are there.
+# a column of its own. Hours are missing, and values are missing in the hours that are there: `size` counts rows,
+# `count` values; a whole year would have 8,760.
 
 # %%
 weather = rt.datasets.load_weather()
-weather.groupby("airport").agg(rows=("time", "size"), first=("time", "min"), last=("time", "max"),
-                               missing_pressure=("pressure", lambda column: column.isna().sum()))  # fmt: skip
+weather.groupby("airport").agg(["size", "count"])[["temperature", "pressure", "wind_direction"]]
 
 # %% [markdown]
 # The task names a role for each column. `observed` covariates are known up to now, not beyond. The hour and the season
