@@ -9,7 +9,6 @@ Left out on purpose: exponential smoothing and ARIMA. They are fitted series by 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import pandas as pd
 
 from rnn_toolkit._checks import one_of, whole_number
 from rnn_toolkit.fitting import naive_scale
@@ -265,15 +264,9 @@ def training_ends(table: Table, starts: np.ndarray) -> np.ndarray:
     """Return, for each series, the row after the last that a baseline may be fitted on: `(num_series,)`.
 
     That is the end of the training rows, or the first target of the windows to be judged if it comes earlier, as it
-    does where series end at different times.
+    does where training windows are judged.
     """
-    return np.minimum(end_of_training(table), first_targets(table, starts))
-
-
-def end_of_training(table: Table) -> np.ndarray:
-    """Return the first row of each series at or after `train_end` of the preparation: `(num_series,)`."""
-    end = table.preparation.train_end
-    return table.rows_at(int(table.grid.searchsorted(pd.Timestamp(end) if isinstance(end, str) else end)))
+    return np.minimum(table.end_of_training, first_targets(table, starts))
 
 
 def first_targets(table: Table, starts: np.ndarray) -> np.ndarray:
@@ -287,11 +280,11 @@ def mase_scales(table: Table, starts: np.ndarray) -> np.ndarray:
     """Return the mean absolute (seasonal) difference of each target in training, by series: `(num_series, targets)`.
 
     The preparation has it where the task has a season. Without one it is taken over single steps of the rows before
-    `train_end`; a series that has none of them counts up to its first target.
+    the end of training; a series that has none of them counts up to its first target.
     """
     task = table.task
     scales = table.preparation.of_series("scale", table.codes)
-    ends, first = end_of_training(table), first_targets(table, starts)
+    ends, first = table.end_of_training, first_targets(table, starts)
     ends = np.where(ends - table.offsets[:-1] > 1, ends, first)
     for number in range(len(table.names)):
         if task.season_length is None or table.codes[number] == 0:

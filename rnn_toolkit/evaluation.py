@@ -201,9 +201,9 @@ def _windows_to_judge(model, windows_or_frame) -> Windows:
         if not len(windows.starts):
             last = windows.table.times(windows.table.offsets[1:] - 1).max()
             raise ValueError(
-                f"No window has all its targets after the training rows, which end before {preparation.train_end}; "
-                f"the table ends at {last}, and {windows.task.horizon} rows are forecast. Pass later rows, or "
-                "`Windows` to judge training rows knowingly."
+                f"No window has all its targets after the training rows (before {max(preparation.train_ends)}); the "
+                f"table ends at {last}, and {windows.task.horizon} rows are forecast. Pass later rows, or `Windows` to "
+                "judge training rows knowingly."
             )
         return windows
     windows = windows_or_frame

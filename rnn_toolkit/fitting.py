@@ -48,12 +48,12 @@ def fit(table, raw: np.ndarray, categories: dict[str, list[str]], train_rows=Non
     is_missing = np.isnan(level)  # a series may lack one of several targets
     deviation = np.where(deviation == 0, 1.0, deviation)
     scale = np.array([[loss_scale(column, task.season_length) for column in parts[number]] for number in seen])
-    after = table.grid[int(np.max(table.first + ends - table.offsets[:-1]))]
+    after = table.grid[(table.first + ends - table.offsets[:-1])[seen]]
     return Preparation(
         task=task,
         frequency=table.frequency,
         time_zone=table.time_zone,
-        train_end=after.isoformat() if isinstance(after, pd.Timestamp) else int(after),
+        train_ends=tuple(one.isoformat() if isinstance(one, pd.Timestamp) else int(one) for one in after),
         categories=kept,
         moments=moments,
         flagged=tuple(flagged),

@@ -256,7 +256,7 @@ def _margins_from(model, raw_units, frame, levels):
     except ValueError as error:
         raise ValueError(
             f"`level` needs rows that the model was not trained on: {error} Pass a `frame` that holds them (from "
-            f"{raw_units.preparation.train_end} on), or calibrate once with `rt.conformalize(model, validation)`."
+            f"{max(raw_units.preparation.train_ends)} on), or calibrate once with `rt.conformalize(model, validation)`."
         ) from error
 
 

@@ -159,7 +159,7 @@ class Preparation:
         task: The roles of the columns.
         frequency: Distance of two rows: a pandas frequency, or a number for whole-number axes.
         time_zone: Name of the axis' time zone, or `None`.
-        train_end: First timestamp (ISO 8601) or number that is not part of the training rows.
+        train_ends: First timestamp (ISO 8601) or number of each series that is not part of its training rows.
         categories: Text column -> its categories; the code of a category is its place + 1, 0 means never seen.
         moments: Numeric covariate -> mean and standard deviation.
         flagged: Columns with missing values in the training rows; each has an indicator channel.
@@ -173,7 +173,7 @@ class Preparation:
     task: ForecastTask
     frequency: str | int
     time_zone: str | None
-    train_end: str | int
+    train_ends: tuple[str | int, ...]
     categories: dict[str, list[str]]
     moments: dict[str, tuple[float, float]]
     flagged: tuple[str, ...]
@@ -190,7 +190,7 @@ class Preparation:
     def from_dict(cls, state: dict) -> "Preparation":
         """Rebuild a preparation from `to_dict`, also after a round trip through JSON."""
         as_tuples = {name: tuple(map(tuple, state[name])) for name in ("level", "deviation", "scale")}
-        names = {name: tuple(state[name]) for name in ("flagged", "series")}
+        names = {name: tuple(state[name]) for name in ("train_ends", "flagged", "series")}
         moments = {column: tuple(pair) for column, pair in state["moments"].items()}
         return cls(**{**state, **as_tuples, **names, "moments": moments, "task": ForecastTask(**state["task"])})
 

@@ -92,6 +92,15 @@ class Table:
                     result[number, place] = own(np.where(is_there, values[rows, place], np.nan))
         return result
 
+    @functools.cached_property
+    def end_of_training(self) -> np.ndarray:
+        """Row of each series behind its training rows `(num_series,)`; one never seen goes by the latest end of all."""
+        ends = list(self.preparation.train_ends)
+        if isinstance(self.grid, pd.DatetimeIndex):
+            ends = pd.to_datetime(ends, utc=self.time_zone is not None)
+        positions = self.grid.searchsorted(pd.Index(ends))
+        return self.rows_at(np.concatenate([[positions.max()], positions])[self.codes])
+
     def times(self, rows: np.ndarray) -> pd.Index:
         """Return the time of each row."""
         return self.grid[self.first[self.series_of(rows)] + rows - self.offsets[self.series_of(rows)]]
@@ -100,8 +109,8 @@ class Table:
         """Return the number of the series that each row belongs to."""
         return np.searchsorted(self.offsets, rows, side="right") - 1
 
-    def rows_at(self, position: int) -> np.ndarray:
-        """Return, for each series, its first row at or after a position of the grid: `(num_series,)`."""
+    def rows_at(self, position: int | np.ndarray) -> np.ndarray:
+        """Return, for each series, its first row at or after a position of the grid (or its own): `(num_series,)`."""
         return self.offsets[:-1] + np.clip(position - self.first, 0, np.diff(self.offsets))
 
     def _check_columns(self, frame):

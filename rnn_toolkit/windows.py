@@ -93,10 +93,7 @@ class Windows(keras.utils.PyDataset):
     def after_training(cls, frame, preparation: Preparation, *, batch_size=64) -> "Windows":
         """Return all windows, in order, whose targets lie behind the training rows of a preparation."""
         table = Table(frame, preparation)
-        end = preparation.train_end
-        if isinstance(table.grid, pd.DatetimeIndex):
-            end = pd.Timestamp(end)
-        starts = _starts(table, table.rows_at(int(table.grid.searchsorted(end))), table.offsets[1:], 1)
+        starts = _starts(table, table.end_of_training, table.offsets[1:], 1)
         return cls.of_table(table, starts, batch_size=batch_size)
 
     def __len__(self) -> int:

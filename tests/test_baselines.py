@@ -205,7 +205,7 @@ def test_nlinear_never_sees_the_judged_rows_of_a_series_that_ends_early():
         frame = pd.DataFrame(short + long, columns=["name", "hour", "load"])
         task = ForecastTask("load", 2, 4, time="hour", series="name")
         test = split_by_time(frame, task, validation=0, test=5)[2]
-        assert test.preparation.train_end == 75  # later than any row of the short series
+        assert test.preparation.train_ends == (30, 75)
         return baseline_forecasts("nlinear", test.table, test.starts[:1])
 
     calm = forecast([0.0] * 5)

@@ -185,7 +185,7 @@ def test_a_model_without_preparation_cannot_read_a_table():
 
 def test_a_table_that_ends_with_the_training_rows_is_refused():
     model = repeat_last(split(COUNT, TASK)[0], carry=True)
-    with pytest.raises(ValueError, match="which end before 16; the table ends at 16, and 2 rows are forecast"):
+    with pytest.raises(ValueError, match=r"training rows \(before 16\); the table ends at 16, and 2 rows are forecast"):
         backtest(model, COUNT.iloc[:17])
 
 

@@ -21,7 +21,7 @@ def test_levels_deviations_and_scales_come_from_training_rows_of_each_series():
     assert preparation.level == ((3.0,), (20.0,))
     assert [row[0] for row in preparation.deviation] == pytest.approx([np.sqrt(8 / 3), np.sqrt(200.0)])
     assert preparation.scale == ((2.0,), (30.0,))
-    assert preparation.train_end == 3
+    assert preparation.train_ends == (3, 3)
 
 
 def test_the_scale_without_a_season_is_the_deviation():
@@ -63,8 +63,8 @@ def test_a_series_without_a_target_in_its_training_rows_is_not_among_the_seen():
 
 def test_the_end_of_training_is_the_next_time_step():
     frame = pd.DataFrame({"load": range(5)}, index=pd.date_range("2024-01-06", periods=5, freq="W-SAT"))
-    assert fitted(frame, ForecastTask("load", 1, 1), rows=2).train_end == "2024-01-20T00:00:00"
-    assert fitted(frame, ForecastTask("load", 1, 1), rows=5).train_end == "2024-02-10T00:00:00"
+    assert fitted(frame, ForecastTask("load", 1, 1), rows=2).train_ends == ("2024-01-20T00:00:00",)
+    assert fitted(frame, ForecastTask("load", 1, 1), rows=5).train_ends == ("2024-02-10T00:00:00",)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def preparation_of(task: ForecastTask, **fitted) -> Preparation:
     values = {
         "frequency": "h",
         "time_zone": None,
-        "train_end": "2024-01-02T00:00:00",
+        "train_ends": ("2024-01-02T00:00:00",) * 2,
         "categories": {},
         "moments": {},
         "flagged": (),
@@ -178,4 +178,4 @@ def test_a_fitted_preparation_survives_json():
     assert again == preparation
     assert hash(again.task) == hash(task)
     assert again.channels == preparation.channels
-    assert (again.time_zone, again.train_end) == ("Europe/Berlin", "2024-03-30T12:00:00+01:00")
+    assert (again.time_zone, again.train_ends) == ("Europe/Berlin", ("2024-03-30T12:00:00+01:00",))

@@ -285,7 +285,7 @@ def test_windows_after_training_are_those_whose_targets_lie_behind_it():
     frame = days(20)
     train, _, _ = split_by_time(frame, ForecastTask("load", 2, 3), validation=4, test=4)
     later = Windows.after_training(frame, train.preparation)
-    assert train.preparation.train_end == "2024-01-13T00:00:00"
+    assert train.preparation.train_ends == ("2024-01-13T00:00:00",)
     assert later.to_arrays()[1][:, 0, 0].tolist() == [12, 13, 14, 15, 16, 17, 18]
 
 
@@ -337,7 +337,7 @@ def test_later_splits_look_back_over_the_border_but_share_no_target():
 def test_gap_rows_are_targets_of_no_split_and_nothing_is_fitted_on_them():
     parts = split_by_time(numbers(30), ForecastTask("load", 2, 4), validation=6, test=6, gap=3)
     assert [targets(part) for part in parts] == [list(range(4, 15)), list(range(18, 21)), list(range(24, 30))]
-    assert parts[0].preparation.train_end == 15
+    assert parts[0].preparation.train_ends == (15,)
     assert parts[0].preparation.level == ((7.0,),)
 
 
@@ -611,3 +611,28 @@ def test_ett_has_windows_of_seven_targets():
     assert train.preparation.frequency == "h"
     assert test[0][1].shape == (64, 96, 7)
     assert (test[0][2] > 0).all()
+
+
+def test_each_series_has_an_end_of_training_of_its_own():
+    rows = [("short", step, 1.0 + step) for step in range(12)] + [("long", step, 2.0 * step) for step in range(30)]
+    frame = pd.DataFrame(rows, columns=["name", "step", "load"])
+    task = ForecastTask("load", 2, 3, time="step", series="name")
+    train, _, test = split_by_time(frame, task, validation=0, test=4)
+    assert train.preparation.train_ends == (8, 26)
+    later = Windows.after_training(frame, train.preparation)
+    assert later.starts.tolist() == test.starts.tolist()
+
+
+def test_a_series_never_seen_counts_as_trained_on_until_the_latest_end():
+    frame = pd.DataFrame({"name": ["a"] * 20, "step": range(20), "load": np.arange(20.0) % 5})
+    task = ForecastTask("load", 2, 3, time="step", series="name")
+    preparation = split_by_time(frame, task, validation=0, test=4)[0].preparation
+    later = Windows.after_training(frame.assign(name="b"), preparation)
+    assert later.origins.cutoff.tolist() == [15, 16, 17]
+
+
+def test_the_end_of_training_is_found_again_across_summer_time():
+    times = pd.date_range("2024-03-29", periods=72, freq="h", tz="Europe/Berlin", name="time")
+    frame = pd.DataFrame({"load": np.arange(72.0) % 7}, index=times)
+    train, _, test = split_by_time(frame, ForecastTask("load", 2, 3), validation=0, test=20)
+    assert Windows.after_training(frame, train.preparation).starts.tolist() == test.starts.tolist()
