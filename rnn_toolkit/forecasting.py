@@ -63,10 +63,7 @@ def forecast(
     outputs = []
     for block in range(blocks):
         x, *_ = windows.cut(windows.starts + block * task.horizon)
-        # Not `predict`, which compiles anew for each model: that takes longer than these few windows.
-        pieces = [model(x[begin : begin + 1024], training=False) for begin in range(0, len(x), 1024)]
-        output = np.concatenate([keras.ops.convert_to_numpy(piece) for piece in pieces])
-        # output: (series, horizon, targets[, quantiles])
+        output = _outputs(model, x)  # (series, horizon, targets[, quantiles])
         rows = (ends + block * task.horizon)[:, None] + np.arange(task.horizon)  # (series, horizon)
         for place in range(len(task.target)):
             table.values[rows, place] = middle(output, raw_units)[..., place]
@@ -129,6 +126,15 @@ def conformalize(
 def middle(output: np.ndarray, raw_units: RawUnits) -> np.ndarray:
     """Return the point forecast `(batch, horizon, targets)`: the output itself, or its middle quantile."""
     return output if raw_units.quantiles is None else output[..., len(raw_units.quantiles) // 2]
+
+
+def _outputs(model, x) -> np.ndarray:
+    """Return what the model says to some thousand windows.
+
+    Not by `predict`, which compiles anew for each model: that takes longer than the windows themselves.
+    """
+    pieces = [model(x[begin : begin + 1024], training=False) for begin in range(0, len(x), 1024)]
+    return np.concatenate([keras.ops.convert_to_numpy(piece) for piece in pieces])
 
 
 def _levels(level) -> list[float]:
@@ -266,9 +272,9 @@ def _margins(model, raw_units, windows, levels) -> dict[str, list]:
     if count < 100 / (100 - max(levels)):
         raise ValueError(f"{count} windows are too few for level {max(levels):g}.")
     chosen = np.unique(np.linspace(0, count - 1, num=min(count, MAX_CALIBRATION_WINDOWS)).astype(int))
-    judged = Windows.of_table(windows.table, windows.starts[chosen], batch_size=256)
+    judged = Windows.of_table(windows.table, windows.starts[chosen])
     x, y, weight = judged.to_arrays()
-    output = np.asarray(model.predict(x, batch_size=256, verbose=0))
+    output = _outputs(model, x)
     scale = windows.table.scale[windows.table.series_of(judged.starts)][:, None]  # (windows, 1, targets)
     margins = {}
     for level in levels:

@@ -130,8 +130,8 @@ scores.round(3)
 
 # %% [markdown]
 # `coverage_80` is the share of the truth inside the interval; 0.8 is what it promises. `pinball` and `CRPS` judge the
-# quantiles as a whole, lower is better. Where the coverage is off, calibrate: `conformalize` widens or narrows the
-# intervals by the errors on the validation rows, and writes that into the model.
+# quantiles as a whole, lower is better. `conformalize` widens or narrows the intervals until they cover 80 % of the
+# validation rows, and writes that into the model.
 
 # %%
 calibrated = rt.conformalize(model, validation, level=80)
@@ -143,6 +143,10 @@ for cutoff in moments:
     hits = truth.between(ahead[f"{target}-lo-80"].loc[truth.index], ahead[f"{target}-hi-80"].loc[truth.index])
     inside = pd.concat([inside, hits.astype(float)])
 pd.Series({"before": scores.coverage_80["model"], "after, at 40 cutoffs": inside.mean()}, name="coverage").round(3)
+
+# %% [markdown]
+# A calibration speaks for rows like those it was made on. Where the test months are wilder than the validation months,
+# the coverage stays below 0.8, and where they are calmer, it comes out above: look at it before you promise it.
 
 # %%
 ahead = rt.forecast(calibrated, table[:cutoff], level=80)
