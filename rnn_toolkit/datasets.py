@@ -1,4 +1,4 @@
-"""Real data by name: four small sets ship with the package, three larger ones are downloaded once and kept.
+"""Data by name: five small sets ship with the package, three larger ones are downloaded once and kept.
 
 | function | rows | what it is good for |
 |---|---|---|
@@ -6,6 +6,7 @@
 | `load_sunspots` | 2,820 months | one series with a long cycle that is not a calendar season |
 | `load_airline_passengers` | 144 months | one very short series whose season grows with its level |
 | `load_weather` | 26,115 station hours | several series, many columns, missing values, one column of categories |
+| `load_support_messages` | 918 messages | short invented texts of three sentiments, with a fixed split |
 | `load_etth1` | 17,420 hours | the field's benchmark of several columns (download, 2.6 MB) |
 | `load_m4_hourly` | 414 series | many series with an official test part (download, 2.5 MB) |
 | `load_beijing_pm25` | 43,824 hours | a target with missing values, and weather columns (download, about 2 MB) |
@@ -167,6 +168,35 @@ def load_weather() -> pd.DataFrame:
     frame = _read_bundled("weather.csv.gz")
     # Without the zone, because columns that carry one turn into objects as soon as they become arrays.
     return frame.assign(time=pd.to_datetime(frame["time"]).dt.tz_localize(None))
+
+
+def load_support_messages() -> pd.DataFrame:
+    """Load short English messages to support desks, each labelled with its sentiment, with a fixed split.
+
+    Every message was written for this project: nobody sent them. Almost half say what they mean in a way that single
+    words mislead about, and `hard` names how, so that a score can be told for them apart.
+
+    Returns:
+        DataFrame of shape `(918, 4)`, in random order, no gaps: `message` (2 to 60 words), `sentiment` (`negative`,
+        `neutral` or `positive`: what the writer feels about the matter on the whole), `hard` (`negation`, `irony`,
+        `mixed`, `polite`, `contrast` or `question`, empty for the plain ones; `data/README.md` explains each) and
+        `split` (`train`, `validation` or `test`, 642, 138 and 138 rows, alike in sentiment and in `hard`).
+
+    Raises:
+        FileNotFoundError: If the installation lacks its data files.
+
+    Example:
+        >>> frame = load_support_messages()
+        >>> frame.groupby("sentiment").size().to_dict()
+        {'negative': 308, 'neutral': 331, 'positive': 279}
+        >>> frame.loc[frame["message"] == "Great, another update that deletes my notes.", "hard"].item()
+        'irony'
+
+    Source:
+        Written for this project; Apache-2.0.
+    """
+    frame = _read_bundled("support_messages.csv")
+    return frame.assign(hard=frame["hard"].fillna(""))  # pandas reads the empty fields as missing; nothing is
 
 
 def load_etth1() -> pd.DataFrame:

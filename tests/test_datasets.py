@@ -2,6 +2,7 @@ import gzip
 import hashlib
 import http.server
 import os
+import re
 import stat
 import sys
 import threading
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 from rnn_toolkit import datasets
 
@@ -100,6 +104,70 @@ def test_weather_archive_carries_no_name_and_no_time_stamp():
 
     assert header[3] == 0  # no flags, hence no file name
     assert header[4:8] == b"\0\0\0\0"
+
+
+def test_support_messages_are_balanced_and_almost_half_are_hard():
+    frame = datasets.load_support_messages()
+
+    assert frame.columns.tolist() == ["message", "sentiment", "hard", "split"]
+    assert not frame.isna().any(axis=None)
+    assert frame["sentiment"].value_counts().to_dict() == {"neutral": 331, "negative": 308, "positive": 279}
+    assert frame["hard"].value_counts().to_dict() == {
+        "": 478, "contrast": 136, "negation": 121, "irony": 67, "polite": 53, "mixed": 44, "question": 19,
+    }  # fmt: skip
+
+
+def test_support_messages_are_split_alike_in_sentiment_and_in_hard():
+    frame = datasets.load_support_messages()
+
+    assert frame["split"].value_counts().to_dict() == {"train": 642, "validation": 138, "test": 138}
+    for _, group in frame.groupby(["sentiment", "hard"]):
+        counts = group["split"].value_counts()
+        assert counts["test"] == counts["validation"] == max(1, round(0.15 * len(group)))
+
+
+def words_of(message):
+    return re.findall(r"[\w']+", message.lower())
+
+
+def test_support_messages_are_short_and_none_occurs_twice():
+    messages = datasets.load_support_messages()["message"]
+
+    assert messages.str.split().str.len().between(2, 60).all()
+    assert (messages == messages.str.strip()).all()
+    assert not messages.map(lambda message: " ".join(words_of(message))).duplicated().any()
+
+
+def test_support_messages_open_differently():
+    openings = datasets.load_support_messages()["message"].str.lower().str.split().str[:2].str.join(" ")
+
+    assert openings.value_counts(normalize=True).max() < 0.02
+
+
+def test_no_two_support_messages_share_six_consecutive_words():
+    first_seen = {}
+    for number, message in enumerate(datasets.load_support_messages()["message"]):
+        words = words_of(message)
+        for start in range(len(words) - 5):
+            assert first_seen.setdefault(tuple(words[start : start + 6]), number) == number
+
+
+def test_support_messages_are_neither_solved_by_a_bag_of_words_nor_beyond_it():
+    frame = datasets.load_support_messages()
+    fitted, test = frame[frame["split"] != "test"], frame[frame["split"] == "test"]
+
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    model = make_pipeline(vectorizer, LogisticRegression(C=10, max_iter=1000))
+    accuracy = model.fit(fitted["message"], fitted["sentiment"]).score(test["message"], test["sentiment"])
+    assert 0.56 < accuracy < 0.63  # 0.594 in data/README.md; always the most frequent class: 0.36
+
+
+def test_support_messages_are_plain_utf8_with_line_feeds():
+    content = (DATA_DIR / "support_messages.csv").read_bytes()
+
+    assert b"\r" not in content
+    assert not content.startswith(b"\xef\xbb\xbf")  # no byte order mark
+    assert "😍" in content.decode("utf-8")
 
 
 def test_data_readme_names_every_bundled_file_with_its_number_of_rows():
