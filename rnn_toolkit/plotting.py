@@ -1,4 +1,4 @@
-"""Tables in, Axes out: pictures of a training, of a forecast, and of the errors of many forecasts.
+"""Tables in, Axes out: pictures of a training, its learning rates, a forecast, and the errors of many forecasts.
 
 Each function draws on `ax`, or on a new figure, and returns the Axes for whatever a user wants to change. Matplotlib
 is imported when the first picture is drawn, and its global settings are left alone.
@@ -7,6 +7,7 @@ is imported when the first picture is drawn, and its global settings are left al
 import datetime
 import re
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -14,6 +15,7 @@ from rnn_toolkit._checks import has_columns, nearest, one_of, optional_package, 
 from rnn_toolkit.axis import infer_frequency, off_axis, regular_axis, ticks_of, time_index
 from rnn_toolkit.baselines import seasonal_naive
 from rnn_toolkit.evaluation import score
+from rnn_toolkit.optimization import SCHEDULES, learning_rates
 from rnn_toolkit.series import ForecastTask
 
 # Colours that people with a colour vision deficiency can tell apart: Okabe and Ito, 2008, "Color universal design".
@@ -76,6 +78,63 @@ def plot_history(history: pd.DataFrame, *, ax=None):
     kind = "Validation" if watched == "val_loss" else "Training"
     _finish(ax, f"{kind} loss: best at epoch {best} of {losses.index[-1]}", "loss")
     _mark(ax, best, f"{losses[watched][best]:.4g}")
+    return ax
+
+
+def plot_schedule(
+    schedule: str | list[str] | keras.optimizers.schedules.LearningRateSchedule | keras.optimizers.Optimizer,
+    *,
+    learning_rate: float = 1e-3,
+    steps: int | None = None,
+    ax=None,
+):
+    """Draw the learning rate of each training step, before any training.
+
+    Args:
+        schedule: A schedule of `make_optimizer` by name, or a list of names to compare; a Keras schedule; or an
+            optimizer. "plateau" cannot be drawn beforehand.
+        learning_rate: Highest learning rate of a schedule by name.
+        steps: Training steps: `epochs * len(train)`. `None` takes 1000 by name, else those the schedule is made for.
+        ax: Matplotlib Axes to draw on; `None` makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        TypeError: If `schedule` is none of these.
+        ValueError: If a name is unknown, "plateau", or none is given; if `learning_rate` or `steps` is out of range.
+
+    Example:
+        >>> ax = plot_schedule("one_cycle", learning_rate=0.01, steps=100)
+        >>> ax.get_title("left"), ax.texts[0].get_text()
+        ('One cycle: learning rate over 100 steps', '0.01 at step 30')
+    """
+    if steps is not None:
+        steps = whole_number(steps, "steps", minimum=2)
+    if isinstance(schedule, str | list | tuple):
+        names = [schedule] if isinstance(schedule, str) else list(schedule)
+        if not names:
+            raise ValueError("`schedule` is an empty list. Pass at least one name, 'cosine' say.")
+        steps = steps or 1000
+        rates = {str(name).replace("_", " "): _rates_by_name(name, learning_rate, steps) for name in names}
+    else:
+        name, rate = _own_rate(schedule)
+        steps = steps or _steps_of(rate)
+        rates = {name: rate}
+
+    ax, colours = _axes(ax), [one for one in SERIES if one != GREY]
+    ax.margins(y=0.1)  # room for the label of the highest rate
+    for place, (name, rate) in enumerate(rates.items()):
+        x, y = _rate_curve(rate, steps)
+        ax.plot(x, y, color=colours[place % len(colours)], linewidth=2, label=name if len(rates) > 1 else None)
+    ax.set_xlim(0, steps)
+    ax.set_ylim(bottom=0)
+    _plain_numbers(ax)
+    ax.set_xlabel("training step", fontsize=12)
+    subject = f"{name[0].upper()}{name[1:]}: learning rate" if len(rates) == 1 else "Learning rate"
+    _finish(ax, f"{subject} over {steps:,} steps", "learning rate")
+    if len(rates) == 1 and 0 < y.argmax() < len(y) - 1:
+        _mark(ax, x[y.argmax()], f"{y.max():.3g} at step {x[y.argmax()]:,}")
     return ax
 
 
@@ -205,6 +264,46 @@ def _is_table(table, name):
         raise TypeError(f"`{name}` must be a pandas DataFrame. Received: {type(table).__name__}.")
     if not len(table) or not len(table.columns):
         raise ValueError(f"`{name}` holds nothing to draw: {len(table)} rows, {len(table.columns)} columns.")
+
+
+def _rates_by_name(name, learning_rate, steps):
+    if name == "plateau":
+        raise ValueError(
+            "The learning rate of 'plateau' depends on the losses and cannot be drawn before training. Train first; "
+            "then `plot_history` draws it from the column learning_rate of the history."
+        )
+    one_of(name, "schedule", [one for one in SCHEDULES if one != "plateau"])
+    return learning_rates(name, learning_rate, steps)
+
+
+def _own_rate(schedule) -> tuple:
+    """Return name and learning rate, a number or a Keras schedule, of a schedule or an optimizer."""
+    name, kinds = type(schedule).__name__, keras.optimizers.schedules.LearningRateSchedule
+    if isinstance(schedule, kinds):
+        return name, schedule
+    if not isinstance(schedule, keras.optimizers.Optimizer):
+        raise TypeError(
+            "`schedule` must be a name, a list of names, a Keras schedule or an optimizer. Received: "
+            f"{name}. Pass 'cosine', say, or model.optimizer."
+        )
+    inner = getattr(schedule, "inner_optimizer", schedule)  # of mixed precision's LossScaleOptimizer
+    rate = getattr(inner, "_learning_rate", None)  # the public property is the rate of one step only
+    return name, rate if isinstance(rate, kinds) else float(keras.ops.convert_to_numpy(schedule.learning_rate))
+
+
+def _steps_of(rate) -> int:
+    """Return the steps that a Keras schedule is made for, 1000 where it does not say."""
+    return getattr(rate, "decay_steps", 1000) + getattr(rate, "warmup_steps", 0)
+
+
+def _rate_curve(rate, steps) -> tuple[np.ndarray, np.ndarray]:
+    """Return training steps and the learning rate of each."""
+    top = {min(getattr(rate, "warmup_steps", 0), steps)}  # a corner, which must not be cut off
+    x = np.array(sorted(top.union(np.linspace(0, steps, min(steps, 400) + 1).round().astype(int).tolist())))
+    if not callable(rate):
+        return x, np.full(len(x), rate)
+    # Traced once: called step by step, JAX compiles the two branches of a warm-up each time, 80 ms a step.
+    return x, keras.ops.convert_to_numpy(keras.ops.map(rate, keras.ops.convert_to_tensor(x)))
 
 
 def _roles(forecast, target):
@@ -376,6 +475,13 @@ def _logarithmic(ax, ticks=()):
     ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.3g}"))
 
 
+def _plain_numbers(ax):
+    from matplotlib import ticker
+
+    ax.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.3g}"))
+
+
 def _whole_ticks(ax, numbers, label):
     from matplotlib import ticker
 
@@ -408,10 +514,12 @@ def _mark(ax, x, text, *, before=False):
 
 def _finish(ax, title, label):
     """Give a picture its title, its legend above the data, and as few other lines as it can do with."""
-    ax.set_title(title, loc="left", fontsize=14, pad=28)
+    has_legend = bool(ax.get_legend_handles_labels()[0])
+    ax.set_title(title, loc="left", fontsize=14, pad=28 if has_legend else 12)
     ax.set_ylabel(label, fontsize=12)
     spacing = {"borderaxespad": 0, "borderpad": 0.2, "handlelength": 1.5, "columnspacing": 1.4}
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=8, frameon=False, fontsize=11, **spacing)
+    if has_legend:
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=8, frameon=False, fontsize=11, **spacing)
     ax.tick_params(labelsize=11, length=3, color=GREY)
     ax.grid(axis="y", color="#e5e5e5", linewidth=0.8)
     ax.set_axisbelow(True)

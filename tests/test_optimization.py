@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from rnn_toolkit import make_optimizer
+from rnn_toolkit.optimization import SCHEDULES
 
 
 def rates(optimizer, steps):
@@ -30,6 +31,18 @@ def test_clip_can_be_set_and_turned_off():
     assert make_optimizer(clip=None).global_clipnorm is None
 
 
+@pytest.mark.parametrize("schedule", ["constant", "plateau", None])
+def test_constant_and_plateau_leave_the_rate_to_callbacks(schedule):
+    optimizer = make_optimizer(0.5, schedule=schedule)
+    optimizer.learning_rate = 0.25  # which Keras refuses beside a schedule
+    assert rates(optimizer, 3).tolist() == [0.25] * 3
+
+
+def test_exponential_falls_by_a_tenth_in_half_the_steps_and_a_hundredth_in_all():
+    values = rates(make_optimizer(0.1, schedule="exponential", steps=10), 11)
+    assert values[[0, 5, 10]] == pytest.approx([0.1, 0.01, 0.001])
+
+
 def test_cosine_falls_from_the_rate_to_zero():
     values = rates(make_optimizer(0.1, schedule="cosine", steps=10), 11)
     assert values[0] == pytest.approx(0.1)
@@ -42,6 +55,56 @@ def test_one_cycle_rises_for_three_tenths_of_the_steps_and_falls_to_zero():
     assert values[0] == pytest.approx(0.004)
     assert values.argmax() == 30 and values.max() == pytest.approx(0.1)
     assert values[100] == pytest.approx(0.0, abs=1e-8)
+
+
+def test_warmup_cosine_rises_for_a_twentieth_of_the_steps_and_falls_to_zero():
+    values = rates(make_optimizer(0.1, schedule="warmup_cosine", steps=100), 101)
+    assert values[0] == pytest.approx(0.004)
+    assert values.argmax() == 5 and values.max() == pytest.approx(0.1)
+    assert values[100] == pytest.approx(0.0, abs=1e-8)
+
+
+@pytest.mark.parametrize("schedule", ["warmup_cosine", "one_cycle"])
+def test_the_shortest_warmup_is_one_step(schedule):
+    values = rates(make_optimizer(0.1, schedule=schedule, steps=2), 3)
+    assert values == pytest.approx([0.004, 0.1, 0.0], abs=1e-8)
+
+
+def test_one_cycle_goes_up_once_and_down_once():
+    slopes = np.sign(np.diff(rates(make_optimizer(0.1, schedule="one_cycle", steps=20), 21)))
+    assert slopes.tolist() == [1] * 6 + [-1] * 14
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_model_that_is_saved_and_loaded_goes_on_with_its_schedule(schedule, tmp_path):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(make_optimizer(0.1, schedule=schedule, steps=10, average=0.5), "mse")
+    x = np.ones((4, 1), "float32")
+    model.fit(x, x, batch_size=1, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    rates = [float(keras.ops.convert_to_numpy(one.optimizer.learning_rate)) for one in (model, loaded)]
+    assert rates[0] == rates[1]
+    assert loaded.optimizer.get_config() == model.optimizer.get_config()
+
+
+def test_average_is_the_momentum_of_keras_moving_average():
+    optimizer = make_optimizer(average=0.9)
+    assert optimizer.use_ema and optimizer.ema_momentum == 0.9
+    assert not make_optimizer().use_ema
+
+
+def test_weight_decay_leaves_biases_alone_in_a_loaded_model_too(tmp_path):
+    layer = keras.layers.Dense(1, kernel_initializer="ones", bias_initializer="ones")
+    model = keras.Sequential([keras.Input((1,)), layer])
+    model.compile(make_optimizer(0.1, weight_decay=0.5), "mse")
+    gradients = [keras.ops.zeros(weight.shape) for weight in model.trainable_variables]
+    model.optimizer.apply(gradients, model.trainable_variables)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    loaded.optimizer.apply(gradients, loaded.trainable_variables)
+    kernel, bias = (keras.ops.convert_to_numpy(weight).item() for weight in loaded.weights)
+    assert (kernel, bias) == pytest.approx((0.95 * 0.95, 1.0))
 
 
 def test_weight_decay_shrinks_kernels_and_leaves_biases_alone():
@@ -66,12 +129,32 @@ def test_a_schedule_without_its_steps_is_refused():
         make_optimizer(schedule="cosine")
 
 
+@pytest.mark.parametrize(
+    ("schedule", "steps"), [("cosine", 0), ("exponential", 0), ("warmup_cosine", 1), ("one_cycle", 1)]
+)
+def test_a_schedule_of_too_few_steps_is_refused(schedule, steps):
+    with pytest.raises(ValueError, match=rf"`steps` must be at least {steps + 1}\. Received: {steps}"):
+        make_optimizer(schedule=schedule, steps=steps)
+
+
+def test_steps_that_are_no_whole_number_are_refused():
+    with pytest.raises(TypeError, match=r"`steps` must be a whole number\. Received: 10\.5"):
+        make_optimizer(schedule="cosine", steps=10.5)
+
+
+@pytest.mark.parametrize("average", [0.0, 1, -0.5, True])
+def test_an_average_outside_of_nought_and_one_is_refused(average):
+    with pytest.raises(ValueError, match=rf"`average` must lie between 0 and 1, or be None\. Received: {average}"):
+        make_optimizer(average=average)
+
+
 @pytest.mark.parametrize("clip", [0, -1.0, "always"])
 def test_a_clip_that_is_not_positive_is_refused(clip):
     with pytest.raises(ValueError, match="`clip` must be a positive number"):
         make_optimizer(clip=clip)
 
 
-def test_a_learning_rate_of_zero_is_refused():
-    with pytest.raises(ValueError, match=r"`learning_rate` must be positive\. Received: 0"):
-        make_optimizer(0)
+@pytest.mark.parametrize("learning_rate", [0, -1.0, float("nan"), float("inf")])
+def test_a_learning_rate_that_is_not_positive_is_refused(learning_rate):
+    with pytest.raises(ValueError, match=rf"`learning_rate` must be positive\. Received: {learning_rate}"):
+        make_optimizer(learning_rate)

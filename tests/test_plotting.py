@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ import pytest
 from matplotlib import dates
 from matplotlib import pyplot as plt
 
-from rnn_toolkit.plotting import TINTS, plot_errors, plot_forecast, plot_history
+from rnn_toolkit.optimization import SCHEDULES, make_optimizer
+from rnn_toolkit.plotting import TINTS, plot_errors, plot_forecast, plot_history, plot_schedule
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -123,6 +125,98 @@ def test_history_that_is_no_table_is_refused():
 def test_history_without_rows_is_refused():
     with pytest.raises(ValueError, match=r"`history` holds nothing to draw: 0 rows, 1 columns"):
         plot_history(epochs(loss=[]))
+
+
+# plot_schedule
+
+
+def curve(ax):
+    """Return the rate by step of the first line."""
+    return dict(zip(ax.lines[0].get_xdata().tolist(), ax.lines[0].get_ydata().tolist(), strict=True))
+
+
+def test_schedule_by_name_is_drawn_from_first_to_last_step_with_its_top():
+    ax = plot_schedule("one_cycle", learning_rate=0.5, steps=100)
+    rates = curve(ax)
+    assert [rates[0], rates[15], rates[30], rates[100]] == pytest.approx([0.02, 0.26, 0.5, 0.0], abs=1e-7)
+    assert ax.get_title("left") == "One cycle: learning rate over 100 steps"
+    assert texts(ax) == ["0.5 at step 30"]
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xlim()) == ("training step", "learning rate", (0, 100))
+    assert ax.get_legend() is None
+
+
+def test_schedule_by_several_names_is_a_line_each():
+    names = [name for name in SCHEDULES if name != "plateau"]
+    ax = plot_schedule(names, learning_rate=1.0, steps=10)
+    drawn = lines(ax)
+    assert list(drawn) == ["constant", "exponential", "cosine", "warmup cosine", "one cycle"]
+    assert [drawn[name][1][0] for name in drawn] == pytest.approx([1, 1, 1, 0.04, 0.04])
+    assert [drawn[name][1][-1] for name in drawn] == pytest.approx([1, 0.01, 0, 0, 0], abs=1e-7)
+    assert ax.get_title("left") == "Learning rate over 10 steps"
+    assert len({line.get_color() for line in ax.lines}) == 5
+    assert len(ax.get_legend().get_texts()) == 5
+
+
+def test_schedule_of_many_steps_keeps_its_corner():
+    rates = curve(plot_schedule("warmup_cosine", learning_rate=0.5, steps=123_457))
+    assert len(rates) <= 402
+    assert rates[6173] == pytest.approx(0.5)  # 5 % of the steps
+
+
+def test_schedule_of_an_optimizer_is_drawn_over_its_own_steps_and_is_not_moved():
+    optimizer = make_optimizer(0.5, schedule="one_cycle", steps=20)
+    ax = plot_schedule(optimizer)
+    assert ax.get_title("left") == "Adam: learning rate over 20 steps"
+    assert curve(ax)[6] == pytest.approx(0.5)
+    assert int(keras.ops.convert_to_numpy(optimizer.iterations)) == 0
+
+
+def test_schedule_of_an_optimizer_in_mixed_precision_is_that_of_the_one_inside():
+    inside = make_optimizer(0.5, schedule="cosine", steps=20)
+    assert curve(plot_schedule(keras.optimizers.LossScaleOptimizer(inside)))[10] == pytest.approx(0.25)
+
+
+def test_schedule_of_an_optimizer_without_one_is_flat():
+    rates = curve(plot_schedule(make_optimizer(0.5), steps=4))
+    assert rates == {0: 0.5, 1: 0.5, 2: 0.5, 3: 0.5, 4: 0.5}
+
+
+def test_schedule_of_keras_is_drawn_over_a_thousand_steps_unless_it_says_more():
+    steps = keras.optimizers.schedules.PiecewiseConstantDecay([500], [0.5, 0.25])
+    ax = plot_schedule(steps)
+    assert (curve(ax)[0], curve(ax)[1000]) == (0.5, 0.25)
+    assert ax.get_title("left") == "PiecewiseConstantDecay: learning rate over 1,000 steps"
+
+
+def test_schedule_with_an_unknown_name_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"must be one of 'constant', .*'one_cycle'\. .* Did you mean 'one_cycle'\?"):
+        plot_schedule("onecycle")
+
+
+@pytest.mark.parametrize("schedule", ["plateau", ["cosine", "plateau"]])
+def test_schedule_that_depends_on_the_losses_is_refused(schedule):
+    with pytest.raises(ValueError, match=r"'plateau' depends on the losses .* `plot_history` draws it"):
+        plot_schedule(schedule)
+
+
+def test_schedule_without_a_name_is_refused():
+    with pytest.raises(ValueError, match=r"`schedule` is an empty list\. Pass at least one name"):
+        plot_schedule([])
+
+
+def test_schedule_that_is_a_number_is_refused():
+    with pytest.raises(TypeError, match=r"`schedule` must be a name, .* Received: float\. Pass 'cosine', say"):
+        plot_schedule(0.001)
+
+
+def test_schedule_of_one_step_is_refused():
+    with pytest.raises(ValueError, match=r"`steps` must be at least 2\. Received: 1"):
+        plot_schedule("cosine", steps=1)
+
+
+def test_schedule_of_a_rate_of_zero_is_refused():
+    with pytest.raises(ValueError, match=r"`learning_rate` must be positive\. Received: 0"):
+        plot_schedule("cosine", learning_rate=0)
 
 
 # plot_forecast
@@ -445,6 +539,8 @@ PICTURES = {
     "history": lambda ax=None: plot_history(epochs(loss=[9.0, 0.5], learning_rate=[1.0, 0.5]), ax=ax),
     "forecast": lambda ax=None: plot_forecast(ahead(), PAST, baseline=2, ax=ax),
     "errors": lambda ax=None: plot_errors(ERRORS, ax=ax),
+    "schedule": lambda ax=None: plot_schedule("one_cycle", ax=ax),
+    "schedules": lambda ax=None: plot_schedule(["cosine", "one_cycle"], ax=ax),
 }
 
 
