@@ -77,7 +77,7 @@ class Windows(keras.utils.PyDataset):
         super().__init__()
         self.task, self.preparation, self.batch_size = table.task, table.preparation, batch_size
         self.table, self.starts = table, starts
-        self._shuffle, self._seed, self._epoch = shuffle, seed, 0
+        self._shuffle, self._seed = shuffle, seed
         self._scale = table.scale.astype("float32")  # (series, targets)
         num_channels = table.values.shape[1]
         self._blocks = np.lib.stride_tricks.as_strided(  # (rows, lookback * channels), overlapping
@@ -86,8 +86,7 @@ class Windows(keras.utils.PyDataset):
             strides=(table.values.strides[0], table.values.itemsize),
             writeable=False,
         )
-        self._order = None
-        self._reorder()
+        self.set_epoch(0)
 
     @classmethod
     def after_training(cls, frame, preparation: Preparation, *, batch_size=64) -> "Windows":
@@ -137,15 +136,16 @@ class Windows(keras.utils.PyDataset):
         """Return all windows at once, in the order of `origins`; needs memory for rows times look-back."""
         return self.cut(self.starts)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of an epoch, which depends on the seed and the epoch alone."""
+        self._epoch, self._order = epoch, None
+        if self._shuffle:
+            generator = np.random.default_rng([self._seed, epoch])
+            self._order = generator.permutation(len(self.starts)).astype(self.starts.dtype)
+
     def on_epoch_end(self):
         """Draw the order of the next epoch; Keras calls this."""
-        self._epoch += 1
-        self._reorder()
-
-    def _reorder(self):
-        if self._shuffle:
-            generator = np.random.default_rng([self._seed, self._epoch])
-            self._order = generator.permutation(len(self.starts)).astype(self.starts.dtype)
+        self.set_epoch(self._epoch + 1)
 
 
 def split_by_time(

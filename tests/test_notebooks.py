@@ -19,6 +19,7 @@ SECONDS = 300  # limit for one notebook with its small values
 SMALL: dict[str, dict[str, object]] = {
     "01_forecast_your_own_table": {"epochs": 2},
     "02_many_series": {"epochs": 1, "stride": 12, "download": False},
+    "03_training_that_survives": {"epochs": 4, "kill_after": 2},
 }
 
 each_source = pytest.mark.parametrize("source", SOURCES, ids=[source.stem for source in SOURCES])

@@ -1,0 +1,219 @@
+# %% [markdown]
+# # Training that survives
+#
+# {colab}
+#
+# **What is left of a training when its process is killed?** With one argument more, all of it. You train a network in
+# a process of its own, kill that process in the middle, start it again, and find the same weights to the last bit as
+# in a training that nobody disturbed. Then you press the stop button, look inside a training step, and pick a
+# learning-rate schedule by its picture.
+#
+# About 2 minutes on two CPU cores.
+
+# %%
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import rnn_toolkit as rt
+
+# %% tags=["parameters"]
+epochs = 12  # passes through the training data
+kill_after = 4  # epochs after which the process is killed
+seed = 0
+
+# %%
+folder = Path(tempfile.mkdtemp())  # in Colab, a folder of your Drive outlives the machine
+keras.utils.set_random_seed(seed)
+
+# %% [markdown]
+# ## A training of its own process
+#
+# The data are the monthly sunspot numbers since 1749, which rise and fall in about eleven years. The training is a
+# script of the kind that runs on a server overnight. Look for `run_dir`: that is all there is to it.
+
+# %%
+frame = rt.datasets.load_sunspots()
+axes = frame.plot(figsize=(9, 3), legend=False, title="Sunspots, monthly mean")
+axes.spines[["top", "right"]].set_visible(False)
+
+# %%
+script = folder / "train.py"
+script.write_text("""
+import sys
+import keras
+import rnn_toolkit as rt
+
+run_dir, epochs, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+keras.utils.set_random_seed(seed)
+frame = rt.datasets.load_sunspots()
+task = rt.ForecastTask("sunspots", horizon=24, lookback=264)
+train, validation, test = rt.split_by_time(frame, task)
+model = rt.build_forecaster(train, rt.recurrent_layers("lstm", (32,), dropout=0.2, recurrent_dropout=0.2))
+rt.train(model, train, validation, epochs=epochs, run_dir=run_dir)
+""")
+
+
+def command(run_dir, epochs=epochs):
+    """Return the command line that trains in a folder."""
+    return [sys.executable, str(script), str(run_dir), str(epochs), str(seed)]
+
+
+# %% [markdown]
+# First the training that nobody disturbs.
+
+# %%
+quiet = {"stderr": subprocess.DEVNULL, "env": os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}}
+subprocess.run(command(folder / "whole"), check=True, **quiet)
+whole = rt.load_history(folder / "whole")
+whole.tail(3)
+
+# %% [markdown]
+# ## Kill it
+#
+# Now the same in another folder, and `kill -9` as soon as a few epochs are done: what a machine does that runs out of
+# memory, and Colab when your time is up. The process has no chance to save anything.
+
+# %%
+process = subprocess.Popen(command(folder / "killed"), **quiet)
+history_file = folder / "killed" / "history.csv"
+while process.poll() is None and (not history_file.exists() or len(rt.load_history(folder / "killed")) < kill_after):
+    time.sleep(0.02)
+process.kill()
+exit_code, epochs_on_disk = process.wait(), len(rt.load_history(folder / "killed"))
+f"exit code {exit_code}, {epochs_on_disk} epochs on disk"
+
+# %% [markdown]
+# This is what lies there. The best model so far can be loaded and used; the snapshots hold all that the training
+# needs to go on: weights, the optimizer's memory, every random generator, the place in the shuffled data, and what
+# early stopping and the learning rate were waiting for.
+
+# %%
+sorted(str(path.relative_to(folder)) for path in (folder / "killed").rglob("*") if path.is_file())
+
+# %%
+rt.load_best(folder / "killed").summary()
+
+# %% [markdown]
+# ## Call it again
+#
+# There is no other command for a resume: the same line goes on.
+
+# %%
+subprocess.run(command(folder / "killed"), check=True, **quiet)
+resumed = rt.load_history(folder / "killed")
+axes = rt.plot_history(resumed)
+axes.axvline(epochs_on_disk + 0.5, color="0.6", linestyle=":")
+_ = axes.annotate(" killed here", (epochs_on_disk + 0.5, 0.5), xycoords=("data", "axes fraction"), color="0.4")
+
+# %% [markdown]
+# Is it the same training? Both tables and all weights are compared, not roughly but bit by bit.
+
+# %%
+same_history = whole.drop(columns="seconds").equals(resumed.drop(columns="seconds"))
+weights = [rt.load_best(folder / name).get_weights() for name in ("whole", "killed")]
+same_weights = all(np.array_equal(one, other) for one, other in zip(*weights, strict=True))
+same_history, same_weights
+
+# %% [markdown]
+# On a CPU this holds to the last bit. A GPU adds numbers in an order of its own, so there two trainings differ in the
+# last digits even if nobody disturbs either.
+#
+# A finished run is not trained again: the same line returns its history at once. More epochs go on from its end.
+
+# %%
+began = time.perf_counter()
+subprocess.run(command(folder / "killed"), check=True, **quiet)
+f"{time.perf_counter() - began:.1f} s, most of them for the imports"
+
+# %% [markdown]
+# ## The stop button
+#
+# In a notebook you may simply press stop. Training ends behind the step it is in, the best weights are in the model,
+# and the history comes back as usual. Here a callback presses it in the third epoch.
+
+# %%
+task = rt.ForecastTask("sunspots", horizon=24, lookback=264)
+train, validation, test = rt.split_by_time(frame, task)
+model = rt.build_forecaster(train)
+
+
+class PressStop(keras.callbacks.Callback):
+    """Send this process what the stop button sends."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+history = rt.train(
+    model, train, validation, run_dir=folder / "stopped", callbacks=[*rt.default_callbacks(), PressStop()]
+)
+history
+
+# %% [markdown]
+# The folder belongs to this model. Another one is refused before anything is overwritten, and the error says what
+# differs.
+
+# %%
+other = rt.build_forecaster(train, rt.recurrent_layers("gru", (64,)))
+try:
+    rt.train(other, train, validation, run_dir=folder / "stopped")
+except ValueError as error:
+    refusal = str(error)
+refusal[:160]
+
+# %% [markdown]
+# ## Look inside
+#
+# `rt.Monitor` adds columns to the history: the norm of the gradients before clipping, the share of clipped steps, how
+# far a step moves the weights of each layer, how widely its outputs spread, and the share of gates that are stuck open
+# or shut. With `tensorboard=True` it writes them, with histograms, into the run's folder.
+
+# %%
+model = rt.build_forecaster(train)
+watched = [*rt.default_callbacks(), rt.Monitor(tensorboard=True)]
+history = rt.train(model, train, validation, epochs=min(epochs, 5), run_dir=folder / "watched", callbacks=watched)
+history.filter(regex="gradient|clipped|ratio").T
+
+# %% [markdown]
+# A healthy training moves the weights of each layer by about a thousandth in a step; a hundredth is much, a hundred
+# thousandth next to nothing. To see the histograms, run this line in a terminal, or with a leading `%` in a notebook
+# after `%load_ext tensorboard`:
+#
+# ```
+# tensorboard --logdir runs
+# ```
+
+# %%
+sorted(path.name for path in (folder / "watched" / "tensorboard").iterdir())[:3]
+
+# %% [markdown]
+# ## Learning rates by name
+#
+# A schedule is chosen by its name and the number of steps, for instance
+# `rt.make_optimizer(3e-3, schedule="one_cycle", steps=epochs * len(train))`. Without one, `train` halves the rate when
+# the validation loss no longer falls.
+
+# %%
+axes = rt.plot_schedule(
+    ["constant", "exponential", "cosine", "warmup_cosine", "one_cycle"], learning_rate=3e-3, steps=1000
+)
+
+# %% [markdown]
+# ## What to try next
+#
+# - Kill it yourself: run the script in a terminal and close the window.
+# - Pass `progress="live"` to `rt.train` and watch the curves grow.
+# - Average the weights: `rt.make_optimizer(average=0.99)`, with `rt.callbacks.AveragedWeights()` first in the list.
+
+# %%
+assert same_history and same_weights
+assert len(history) == min(epochs, 5) and "another run" in refusal
