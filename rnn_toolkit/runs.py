@@ -89,10 +89,12 @@ class Run(keras.callbacks.Callback):
         """Return whether a stop is asked for and has not happened yet."""
         return self._signal is not None
 
-    def leave(self, model):
+    def leave(self, note: str):
         """Let all callbacks end as they do behind a whole training: files closed, best weights restored."""
         for callback in self.callbacks:
             try:
+                if hasattr(callback, "note"):
+                    callback.note(note)
                 callback.on_train_end()
             except Exception as error:  # whatever stopped the training is the error to show
                 warnings.warn(f"{type(callback).__name__}.on_train_end failed: {error}", stacklevel=3)

@@ -147,9 +147,9 @@ def train(
                 verbose=0,
             )
         except KeyboardInterrupt:
-            run.leave(model)
+            run.leave("stopped" if run_dir is None else "stopped; the same call goes on")
         except BaseException as error:
-            run.leave(model)
+            run.leave(f"stopped by {type(error).__name__}")
             if run.epoch or run.step:
                 error.add_note(run.where_it_stands())
             raise

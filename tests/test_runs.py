@@ -198,6 +198,12 @@ def test_ctrl_c_ends_training_cleanly_and_the_same_call_goes_on(data, tmp_path, 
     assert_identical(run(tmp_path, data), whole)
 
 
+def test_the_line_says_that_the_same_call_goes_on(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("rnn_toolkit.training.is_interactive", lambda: True)
+    run(tmp_path, data, extra=[interrupting(signal.SIGINT)], progress="auto")
+    assert capsys.readouterr().out.rstrip().endswith("stopped; the same call goes on")
+
+
 def test_ctrl_c_within_the_validation_loses_nothing(data, tmp_path, whole):
     stop = keras.callbacks.LambdaCallback()
     stop.on_test_batch_end = lambda batch, logs=None: os.kill(os.getpid(), signal.SIGINT)
