@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from rnn_toolkit._checks import nearest, one_of, whole_number
-from rnn_toolkit.monitoring import StopOnNaN
+from rnn_toolkit.nonfinite import StopOnNaN
 from rnn_toolkit.optimization import ScaledSchedule, scale_of, schedule_of, single_optimizers, unwrapped
 from rnn_toolkit.snapshots import replacing
 

@@ -116,3 +116,8 @@ def dense(gradient, variable):
     if type(gradient).__name__ == "IndexedSlices":
         gradient = ops.segment_sum(gradient.values, gradient.indices, num_segments=variable.shape[0])
     return float32(gradient)
+
+
+def last_step(batch, params) -> int:
+    """Return the last step that was taken; with `steps_per_execution` Keras counts beyond the epoch's end."""
+    return min(batch, ((params or {}).get("steps") or batch + 1) - 1)

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rnn_toolkit.monitoring import Monitor, StopOnNaN
+from rnn_toolkit.monitoring import Monitor
+from rnn_toolkit.nonfinite import StopOnNaN
+from rnn_toolkit.probing import named_layers
 
 BACKEND = keras.backend.backend()
 needs_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="this one is TensorFlow's")
@@ -231,6 +233,17 @@ def test_a_subclassed_model_is_measured_too():
     history = fit(model, [1], [monitor])
     assert {"update_ratio/own", "update_ratio/dense"} <= set(history)
     assert history["activation_std/dense"][0] == pytest.approx(1)
+
+
+def test_the_same_model_built_twice_has_the_same_names():
+    def names():
+        layers = [keras.layers.Bidirectional(keras.layers.GRU(1, return_sequences=True)), keras.layers.GRU(1)]
+        model = keras.Sequential([keras.Input((2, 1)), *layers, keras.layers.Dense(1), keras.layers.Dense(1)])
+        return list(named_layers(model))
+
+    first = names()
+    assert first == names()
+    assert {"forward_gru", "backward_gru", "bidirectional", "gru", "dense", "dense_1"} <= set(first)
 
 
 def test_layers_of_one_name_are_told_apart():

@@ -13,18 +13,6 @@ from rnn_toolkit.vocabulary import fit_vocabulary
 NAN = float("nan")
 LETTERS = fit_vocabulary(["abcdefghijklmnopqrstuvwxyz \n"], unit="character")
 SUBWORDS = fit_vocabulary(["low lower lowest newer newest"] * 3, unit="subword", size=270)
-PERSIAN = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"  # two parts of a word, with a joiner that is no space
-MANY_SCRIPTS = (
-    "Don't stop: it's 3.14 (or 1,000)!\n\tStraße, İstanbul, ΣΊΣΥΦΟΣ, café, cafe\u0301 … 今天天气很好\u3002ภาษาไทย "
-    "コーヒーを飲む 한국어 문장 नमस्ते “rock\u2019n\u2019roll” ¿qué? 👍🏽👨\u200d👩\u200d👧🇩🇪 \x00a\u00adb\ufeff <pad> "
-    f"[UNK] � ½ ² {PERSIAN}\r\n"
-)
-
-
-def words(text: str) -> list[str]:
-    """Return a text as a word vocabulary fitted on it takes it apart."""
-    vocabulary = fit_vocabulary([text])
-    return [vocabulary.tokens[code] for code in vocabulary.encode(text)]
 
 
 def letters(batch: np.ndarray) -> list[str]:

@@ -14,7 +14,6 @@ import pytest
 
 from rnn_toolkit.vocabulary import Vocabulary, fit_vocabulary
 
-NAN = float("nan")
 LETTERS = fit_vocabulary(["abcdefghijklmnopqrstuvwxyz \n"], unit="character")
 SUBWORDS = fit_vocabulary(["low lower lowest newer newest"] * 3, unit="subword", size=270)
 PERSIAN = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"  # two parts of a word, with a joiner that is no space
@@ -29,10 +28,6 @@ def words(text: str) -> list[str]:
     """Return a text as a word vocabulary fitted on it takes it apart."""
     vocabulary = fit_vocabulary([text])
     return [vocabulary.tokens[code] for code in vocabulary.encode(text)]
-
-
-def letters(batch: np.ndarray) -> list[str]:
-    return LETTERS.decode(batch)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
