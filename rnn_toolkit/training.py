@@ -75,9 +75,9 @@ def train(
         rate and seconds; the index is the epoch, from 1.
 
     Raises:
-        TypeError, ValueError: If the model is not compiled or, with a `run_dir`, not built; there is no training
-            data; a callback watches validation data and there are none; or `run_dir` cannot be written, is in use, or
-            holds another run (the differences are listed).
+        TypeError, ValueError: If the model is not compiled or not built; there is no training data; a callback watches
+            validation data and there are none, or what is not among the metrics; or `run_dir` cannot be written, is in
+            use, or holds another run (the differences are listed).
 
     Example:
         >>> model = keras.Sequential([keras.Input((2, 1)), keras.layers.SimpleRNN(1)])
@@ -91,8 +91,15 @@ def train(
     one_of(progress, "progress", ("auto", "live", None))
     if snapshot_steps is not None:
         whole_number(snapshot_steps, "snapshot_steps")
+    if not snapshot_seconds > 0:
+        raise ValueError(f"`snapshot_seconds` must be positive. Received: {snapshot_seconds}. Pass 60, say.")
     if not getattr(model, "compiled", False):
         raise ValueError(f"Model {model.name!r} is not compiled. Call `model.compile(optimizer, loss)` first.")
+    if not model.built:
+        raise ValueError(
+            f"Model {model.name!r} is not built: it has no weights yet. Give it a `keras.Input`, or call it once on a "
+            "batch: model(x[:1])."
+        )
     train, validation = _checked(train, "train"), None if validation is None else _checked(validation, "validation")
     monitor = "loss" if validation is None else "val_loss"
     if callbacks is None:
@@ -104,11 +111,6 @@ def train(
     run = Run(epochs, seconds=snapshot_seconds, steps=snapshot_steps)
     with contextlib.ExitStack() as stack:
         if run_dir is not None:
-            if not model.built:
-                raise ValueError(
-                    f"Model {model.name!r} is not built, so its weights cannot be restored before training. Give it a "
-                    "`keras.Input`, or call it once on a batch: model(x[:1])."
-                )
             folder = Path(run_dir)
             stack.enter_context(held(folder))
             identity = identity_of(model, train, validation, batch_size=batch_size)

@@ -280,11 +280,18 @@ def test_a_folder_that_another_training_writes_to_is_refused(data, tmp_path):
         run(tmp_path, data, extra=[keras.callbacks.LambdaCallback(on_epoch_end=second)])
 
 
-def test_a_model_that_is_not_built_is_refused(tmp_path):
+def test_a_model_that_is_not_built_is_refused():
     model = keras.Sequential([keras.layers.Dense(1)], name="bare")
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match=r"Model 'bare' is not built, .*model\(x\[:1\]\)"):
-        train(model, (np.zeros((4, 1)), np.zeros(4)), run_dir=tmp_path)
+    with pytest.raises(ValueError, match=r"Model 'bare' is not built: .*model\(x\[:1\]\)"):
+        train(model, (np.zeros((4, 1)), np.zeros(4)))
+
+
+def test_a_pace_that_is_none_is_refused(data):
+    with pytest.raises(ValueError, match=r"`snapshot_seconds` must be positive\. Received: 0"):
+        train(noisy(), data, snapshot_seconds=0)
+    with pytest.raises(ValueError, match=r"`snapshot_steps` must be at least 1\. Received: 0"):
+        train(noisy(), data, snapshot_steps=0)
 
 
 def test_a_full_disk_is_reported_once_and_training_goes_on(data, tmp_path, monkeypatch, whole):
