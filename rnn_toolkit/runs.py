@@ -33,7 +33,7 @@ class Run(keras.callbacks.Callback):
         self.epoch, self.step, self.stopped = 0, 0, False  # where the run stands: epochs done, steps in the next one
         self.seed = int(np.random.randint(2**31))  # drawn from the global state, which `set_random_seed` sets
         self._folder = self._snapshots = self._identity = self._restored = self._signal = None
-        self._logs, self._metrics, self._elapsed, self._cost, self._warned = {}, None, 0.0, 0.0, False
+        self._logs, self._before, self._elapsed, self._cost, self._warned = {}, None, 0.0, 0.0, False
         self.skipped = 0  # steps at the beginning of this epoch that an earlier call has done
 
     @property
@@ -109,6 +109,7 @@ class Run(keras.callbacks.Callback):
         self.set_model(model)
         self._build()
         self._restore()
+        self._write_history()  # a kill behind the last snapshot may have come before it
         for callback in stateful:
             callback.on_train_end()
 
@@ -137,7 +138,7 @@ class Run(keras.callbacks.Callback):
             self._assign(self._model.metrics_variables, self._restored["metrics"])
             self._skip(self.step)
         self.skipped, self._restored = self.step, None
-        self._metrics = None
+        self._before = None
         self._began = time.perf_counter() - self._elapsed
 
     def on_train_batch_end(self, batch, logs=None):
@@ -147,8 +148,14 @@ class Run(keras.callbacks.Callback):
             self._heed_signal()
 
     def on_test_begin(self, logs=None):
-        # Validation begins by resetting the metrics, so this is the last look at those of the training.
-        self._metrics = [keras.ops.convert_to_numpy(variable) for variable in self.model.metrics_variables]
+        # What a validation changes: it resets the metrics, and recurrent layers draw from their seeds even there. A run
+        # that is stopped within it goes on from its beginning.
+        model = self.model
+        self._before = {
+            "metrics": _values(model.metrics_variables),
+            "random": random_state(),
+            "fixed": {id(one): keras.ops.convert_to_numpy(one) for one in model.non_trainable_variables},
+        }
 
     def on_test_batch_end(self, batch, logs=None):
         if self._signal is not None:
@@ -157,7 +164,7 @@ class Run(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.epoch, self.step, self.stopped = epoch + 1, 0, bool(self.model.stop_training)
-        self._metrics, self._elapsed = None, 0.0
+        self._before, self._elapsed = None, 0.0
         must = self.stopped or self.epoch == self.epochs or self.steps is not None or self._signal is not None
         if self._snapshots is not None and (must or self._affordable()):
             self._save()
@@ -172,9 +179,9 @@ class Run(keras.callbacks.Callback):
     def _save(self, *, must=False):
         began = time.perf_counter()
         model = self.model  # on JAX this hands the state of the training step back to the model
-        metrics = self._metrics
-        if metrics is None:
-            metrics = [keras.ops.convert_to_numpy(variable) for variable in model.metrics_variables]
+        before = self._before or {"metrics": _values(model.metrics_variables), "random": random_state(), "fixed": {}}
+        variables = self._variables()
+        values = [before["fixed"].get(id(one), value) for one, value in zip(variables, _values(variables), strict=True)]
         state = {
             "identity": self._identity,
             "rates": present_rates(model.optimizer),
@@ -185,9 +192,9 @@ class Run(keras.callbacks.Callback):
             "history": self.rows,
             "logs": {name: float(value) for name, value in (self._logs or {}).items() if np.ndim(value) == 0},
             "seconds": time.perf_counter() - self._began if self.step else 0.0,
-            "variables": [keras.ops.convert_to_numpy(variable) for variable in self._variables()],
-            "metrics": metrics if self.step else [],
-            "random": random_state(),
+            "variables": values,
+            "metrics": before["metrics"] if self.step else [],
+            "random": before["random"],
             "callbacks": [
                 {"name": type(callback).__name__, "state": callback.get_state()}
                 for callback in self.callbacks
@@ -196,9 +203,7 @@ class Run(keras.callbacks.Callback):
         }
         try:
             self._snapshots.write(state)
-            if self.rows:
-                with replacing(self._folder / "history.csv") as partial:
-                    self.history.to_csv(partial)
+            self._write_history()
         except OSError as error:
             if must:
                 raise
@@ -207,6 +212,11 @@ class Run(keras.callbacks.Callback):
             self._warned = True
         self._saved = time.perf_counter()
         self._cost = self._saved - began
+
+    def _write_history(self):
+        if self.rows:
+            with replacing(self._folder / "history.csv") as partial:
+                self.history.to_csv(partial)
 
     def _restore(self):
         state = self._restored
@@ -285,6 +295,10 @@ class Run(keras.callbacks.Callback):
             ours = signal.signal(number, self._handlers[number])
             signal.raise_signal(number)
             signal.signal(number, ours)
+
+
+def _values(variables) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
 
 
 class RunCallbacks(keras.callbacks.CallbackList):

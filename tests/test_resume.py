@@ -114,6 +114,12 @@ def test_a_run_folder_is_refused_while_another_process_trains_in_it_and_free_onc
     assert differing(reference, outcome(model, fit(model, tmp_path / "run"), tmp_path / "run")) == []
 
 
+def test_a_kill_between_the_last_snapshot_and_the_history_file_does_not_leave_it_short(model, reference, tmp_path):
+    fit(model, tmp_path)
+    (tmp_path / "history.csv").unlink()
+    assert differing(reference, outcome(model, fit(model, tmp_path), tmp_path)) == []
+
+
 class DuringValidation(Steps):
     """Do something in the validation of an epoch instead of behind a step."""
 

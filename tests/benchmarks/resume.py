@@ -546,10 +546,8 @@ def cost(rounds, seconds):
     x = generator.normal(size=(6_400, 96, 8)).astype("float32")
     y = x[:, -24:, 0].mean(1, keepdims=True) + generator.normal(size=(6_400, 1)).astype("float32")
     validation, train = (x[:640], y[:640]), (x[640:], y[640:])
-    epochs, spent = 2, {}
 
-    def once(name, run_dir=None, extra=()):
-        nonlocal epochs
+    def once(epochs, run_dir=None, extra=()):
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input((96, 8)), *rt.recurrent_layers("lstm", (64, 64)), keras.layers.Dense(1)])
         model.compile(rt.make_optimizer(), "mse")
@@ -567,19 +565,18 @@ def cost(rounds, seconds):
                 progress=None,
             )
             times = clock.stop()
-        return np.array([*times, sum(spent for began, spent in writing if began > clock.began[0])])
+        return np.array([*times, sum(taken for started, taken in writing if started > clock.began[0])])
 
-    epochs = 3
-    an_epoch = once("pace")[0] / 2
+    an_epoch = once(3)[0] / 2
     epochs = 1 + max(round(seconds / an_epoch), 2)
     print(f"{epochs} epochs of {-(-len(train[0]) // 64)} steps; {an_epoch:.1f} s each")
     turns = []
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(rounds):
             run_dir = Path(folder) / str(turn)
-            spent = {"plain": once("plain"), "run_dir": once("run_dir", run_dir), "monitor": None}
+            spent = {"plain": once(epochs), "run_dir": once(epochs, run_dir), "monitor": None}
             if hasattr(rt, "Monitor"):
-                spent["monitor"] = once("monitor", extra=[rt.Monitor()])
+                spent["monitor"] = once(epochs, extra=[rt.Monitor()])
             turns.append(spent)
             print({name: times.round(2).tolist() for name, times in spent.items() if times is not None}, flush=True)
         for name in ("run_dir", "monitor"):
