@@ -152,6 +152,8 @@ def test_no_two_support_messages_share_six_consecutive_words():
             assert first_seen.setdefault(tuple(words[start : start + 6]), number) == number
 
 
+# The oldest scikit-learn that we support sets options of SciPy that the newest SciPy is about to drop.
+@pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp` and `iprint` options:DeprecationWarning")
 def test_support_messages_are_neither_solved_by_a_bag_of_words_nor_beyond_it():
     frame = datasets.load_support_messages()
     fitted, test = frame[frame["split"] != "test"], frame[frame["split"] == "test"]
