@@ -6,6 +6,8 @@ Keras shuffles with random states that nobody can read back. Here the order is a
 import keras
 import numpy as np
 
+HOOKS = ("on_epoch_begin", "on_epoch_end")  # of a data set that changes from epoch to epoch
+
 
 class Arrays(keras.utils.PyDataset):
     """Batches of the rows of arrays, in an order of their own in each epoch.
@@ -105,6 +107,3 @@ def positioned(data, *, batch_size: int, seed: int) -> Feed | None:
         return None
     hooks = [getattr(type(data), name) is not getattr(keras.utils.PyDataset, name) for name in HOOKS]
     return None if any(hooks) and not hasattr(data, "set_epoch") else Feed(data, seed=seed)
-
-
-HOOKS = ("on_epoch_begin", "on_epoch_end")

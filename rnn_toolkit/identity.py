@@ -9,7 +9,7 @@ import json
 import keras
 import numpy as np
 
-from rnn_toolkit.optimization import schedule_of
+from rnn_toolkit.optimization import schedule_of, single_optimizers
 
 LONGEST = 50  # items of a dict or list that are compared one by one; of longer ones, only the checksum
 
@@ -33,43 +33,34 @@ def identity_of(model: keras.Model, train, validation=None, *, batch_size: int) 
         >>> identity["loss"], identity["train"]
         ('mse', {'rows': 6, 'batch_size': 4})
     """
-    optimizers = getattr(model.optimizer, "optimizers", [model.optimizer])
     return {
         "model": {
             "config": _config(model),
             "weights": [f"{weight.name} {tuple(weight.shape)} {weight.dtype}" for weight in model.weights],
         },
-        "optimizer": {str(number): _of_optimizer(one) for number, one in enumerate(optimizers, start=1)},
+        "optimizer": {str(n): _of_optimizer(one) for n, one in enumerate(single_optimizers(model), start=1)},
         "loss": _plain(model.loss),
         "train": _size(train, batch_size),
         "validation": {} if validation is None else _size(validation, batch_size),
     }
 
 
-def present_rates(optimizer) -> dict:
-    """Return the present rate of each optimizer that has a plain one."""
-    optimizers = enumerate(getattr(optimizer, "optimizers", [optimizer]), start=1)
-    return {str(number): _rate(one) for number, one in optimizers if schedule_of(one) is None}
-
-
-def differences(stored: dict, present: dict, *, rates: dict) -> list[str]:
+def differences(stored: dict, present: dict, *, has_trained: bool) -> list[str]:
     """List where two runs differ, in words.
 
     Args:
         stored: What `identity_of` returned when the run began.
         present: What it returns now.
-        rates: What `present_rates` returned at the last snapshot: a model in memory has that one by now.
+        has_trained: Whether the present model has taken a step: then its rate may have been lowered, and says nothing.
 
     Example:
-        >>> differences({"loss": "mse", "train": {"rows": 6}}, {"loss": "mse", "train": {"rows": 8}}, rates={})
+        >>> differences({"train": {"rows": 6}}, {"train": {"rows": 8}}, has_trained=False)
         ['train.rows is 8, was 6']
     """
     stored, present = dict(_leaves(stored)), dict(_leaves(present))
-    for number, rate in rates.items():
-        name = f"optimizer.{number}.learning_rate"
-        if present.get(name) == rate:
-            present[name] = stored.get(name)
     names = [name for name in {**stored, **present} if stored.get(name) != present.get(name)]
+    if has_trained:
+        names = [name for name in names if not (name.startswith("optimizer.") and name.endswith(".learning_rate"))]
     shown = [f"{name} is {present.get(name, 'gone')}, was {stored.get(name, 'not there')}" for name in names[:8]]
     return shown + ([f"and {len(names) - 8} more"] if len(names) > 8 else [])
 
@@ -82,15 +73,13 @@ def _config(model):
 
 
 def _of_optimizer(optimizer):
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     config = _plain(optimizer.get_config()) | {"class": type(optimizer).__name__}
     schedule = schedule_of(optimizer)
-    config["learning_rate"] = _rate(optimizer) if schedule is None else _plain(schedule)
+    if schedule is None:
+        config["learning_rate"] = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+    else:
+        config["learning_rate"] = _plain(schedule)
     return config
-
-
-def _rate(optimizer) -> float:
-    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
 
 
 def _size(data, batch_size) -> dict:

@@ -15,7 +15,7 @@ from rnn_toolkit._checks import has_columns, nearest, one_of, optional_package, 
 from rnn_toolkit.axis import infer_frequency, off_axis, regular_axis, ticks_of, time_index
 from rnn_toolkit.baselines import seasonal_naive
 from rnn_toolkit.evaluation import score
-from rnn_toolkit.optimization import SCHEDULES, learning_rates
+from rnn_toolkit.optimization import SCHEDULES, learning_rates, unwrapped
 from rnn_toolkit.series import ForecastTask
 
 # Colours that people with a colour vision deficiency can tell apart: Okabe and Ito, 2008, "Color universal design".
@@ -286,8 +286,7 @@ def _own_rate(schedule) -> tuple:
             "`schedule` must be a name, a list of names, a Keras schedule or an optimizer. Received: "
             f"{name}. Pass 'cosine', say, or model.optimizer."
         )
-    inner = getattr(schedule, "inner_optimizer", schedule)  # of mixed precision's LossScaleOptimizer
-    rate = getattr(inner, "_learning_rate", None)  # the public property is the rate of one step only
+    rate = getattr(unwrapped(schedule), "_learning_rate", None)  # the public property is the rate of one step only
     return name, rate if isinstance(rate, kinds) else float(keras.ops.convert_to_numpy(schedule.learning_rate))
 
 

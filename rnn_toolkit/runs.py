@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import nearest
-from rnn_toolkit.identity import differences, present_rates
+from rnn_toolkit.identity import differences
 from rnn_toolkit.snapshots import Snapshots, random_state, replacing, set_random_state
 
 
@@ -41,7 +41,7 @@ class Run(keras.callbacks.Callback):
         """Return a row per epoch."""
         return pd.DataFrame(self.rows, index=pd.RangeIndex(1, len(self.rows) + 1, name="epoch"))
 
-    def open(self, folder, identity, *, resume):
+    def open(self, folder, identity, *, resume, has_trained):
         """Read where the run in a folder stands, if there is one, and refuse if it is another."""
         self._folder, self._identity = folder, identity
         self._snapshots = Snapshots(folder / "snapshots")
@@ -54,7 +54,7 @@ class Run(keras.callbacks.Callback):
             return
         if not resume:
             raise ValueError(f"`run_dir` holds a run of {state['epoch']} epochs, and resume=False. {afresh}")
-        differing = differences(state["identity"], identity, rates=state["rates"])
+        differing = differences(state["identity"], identity, has_trained=has_trained)
         if differing:
             raise ValueError(f"`run_dir` holds another run: {'; '.join(differing)}. {afresh}")
         self._restored = state
@@ -184,7 +184,6 @@ class Run(keras.callbacks.Callback):
         values = [before["fixed"].get(id(one), value) for one, value in zip(variables, _values(variables), strict=True)]
         state = {
             "identity": self._identity,
-            "rates": present_rates(model.optimizer),
             "epoch": self.epoch,
             "step": self.step,
             "stopped": self.stopped,

@@ -114,7 +114,8 @@ def train(
             folder = Path(run_dir)
             stack.enter_context(held(folder))
             identity = identity_of(model, train, validation, batch_size=batch_size)
-            run.open(folder, identity, resume=resume)
+            has_trained = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) > 0
+            run.open(folder, identity, resume=resume, has_trained=has_trained)
             _report_forgetful(callbacks)
         run.feed = positioned(train, batch_size=batch_size, seed=run.seed)
         if run.feed is None and run_dir is not None:

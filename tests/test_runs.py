@@ -102,6 +102,16 @@ def test_the_same_model_in_memory_goes_on_too(data, tmp_path, whole):
     assert_identical(everything(model, train(model, data, validation, callbacks=remember, **options)), whole)
 
 
+def test_a_rate_lowered_behind_the_last_snapshot_is_no_other_run(data, tmp_path):
+    model = noisy()
+    plateau = ReduceLROnPlateau("loss", mode="max", patience=1)  # lowers the rate in every epoch but the first
+    options = {"epochs": 3, "run_dir": tmp_path, "progress": None}
+    for extra in (Crash(1, None), Crash(2, None)):
+        with pytest.raises(RuntimeError, match="crash"):
+            train(model, data, callbacks=[plateau, extra], **options)
+    assert train(model, data, callbacks=[plateau], **options).learning_rate.is_monotonic_decreasing
+
+
 def test_snapshots_change_nothing_in_the_training(data, whole):
     keras.utils.set_random_seed(5)
     model = noisy()
