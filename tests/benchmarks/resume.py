@@ -3,7 +3,7 @@
     python tests/benchmarks/resume.py kill --trials 200 --seed 0
     python tests/benchmarks/resume.py damage --trials 100 --seed 0
     python tests/benchmarks/resume.py disk
-    python tests/benchmarks/resume.py cost --rounds 3
+    python tests/benchmarks/resume.py cost
 
 POSIX only: the first forks and kills, the third sets limits and, as root on Linux, mounts.
 """
@@ -21,10 +21,12 @@ import signal
 import stat
 import subprocess
 import tempfile
+import threading
 import time
 import traceback
 import warnings
 from pathlib import Path
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads it when it is imported, below
 
@@ -37,6 +39,7 @@ if keras.backend.backend() == "tensorflow":
 
 import rnn_toolkit as rt
 from rnn_toolkit.callbacks import AveragedWeights, BestModel, EarlyStopping, ReduceLROnPlateau
+from rnn_toolkit.runs import Run
 from rnn_toolkit.snapshots import Snapshots, random_state
 from rnn_toolkit.training import load_history
 
@@ -528,65 +531,99 @@ def disk():
 # Cost.
 
 
-class Clock(keras.callbacks.Callback):
-    """Take the time from the second epoch on; the first compiles."""
+class Turn(keras.callbacks.Callback):
+    """Let trainings in several threads compute one at a time, a step each, and take the time of its own turns.
+
+    Whatever else the machine does slows all of them down alike. It is the last of the callbacks that are passed.
+    """
+
+    def __init__(self, ring):
+        super().__init__()
+        self.ring, self.baton = ring, threading.Semaphore(0)
+        self.spent, self.marks, self.writing = 0.0, [], 0.0
+        ring.append(self)  # the first in the ring has the baton
+
+    def __enter__(self):
+        self.baton.acquire()
+        self.began = time.monotonic()
+
+    def __exit__(self, *error):
+        self.ring.popleft()
+        if self.ring:
+            self.ring[0].baton.release()
+
+    def seconds(self):
+        """Return how long this one has computed."""
+        return self.spent + time.monotonic() - self.began
 
     def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 1:
-            self.began = time.perf_counter(), time.process_time()
+        self.before = self.seconds()
+        self.marks.append(self.before)
 
-    def stop(self):
-        """Return seconds, and seconds of the processor, since then."""
-        return time.perf_counter() - self.began[0], time.process_time() - self.began[1]
+    def on_test_begin(self, logs=None):
+        self.before = self.seconds()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 0:  # TensorFlow takes up to 40 s, at random, to replace the iterator of the epoch before
+            self.spent, self.began = self.before, time.monotonic()
+
+    on_test_batch_begin = on_train_batch_begin
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.spent = self.seconds()
+        self.ring.rotate(-1)
+        self.ring[0].baton.release()
+        self.__enter__()
+
+    def on_train_end(self, logs=None):
+        self.marks.append(self.seconds())
 
 
-def cost(rounds, seconds):
-    """Print what snapshots and monitoring add to the time of a training, in turns."""
+def cost(seconds):
+    """Print what snapshots and monitoring add to the time of a training, four of them in turns."""
     generator = np.random.default_rng(0)
     x = generator.normal(size=(6_400, 96, 8)).astype("float32")
     y = x[:, -24:, 0].mean(1, keepdims=True) + generator.normal(size=(6_400, 1)).astype("float32")
     validation, train = (x[:640], y[:640]), (x[640:], y[640:])
 
-    def once(epochs, run_dir=None, extra=()):
-        keras.utils.set_random_seed(0)
-        model = keras.Sequential([keras.Input((96, 8)), *rt.recurrent_layers("lstm", (64, 64)), keras.layers.Dense(1)])
-        model.compile(rt.make_optimizer(), "mse")
-        clock = Clock()
-        callbacks = [*rt.default_callbacks(patience=1000), *extra, clock]
-        with accounted() as writing:
-            rt.train(
-                model,
-                train,
-                validation,
-                epochs=epochs,
-                batch_size=64,
-                run_dir=run_dir,
-                callbacks=callbacks,
-                progress=None,
-            )
-            times = clock.stop()
-        return np.array([*times, sum(taken for started, taken in writing if started > clock.began[0])])
+    def once(turn, epochs, *, run_dir=None, extra=()):
+        with turn:
+            keras.utils.set_random_seed(0)
+            layers = rt.recurrent_layers("lstm", (64, 64))
+            model = keras.Sequential([keras.Input((96, 8)), *layers, keras.layers.Dense(1)])
+            model.compile(rt.make_optimizer(), "mse")
+            callbacks = [*rt.default_callbacks(patience=1000), *extra, turn]
+            options = {"epochs": epochs, "batch_size": 64, "run_dir": run_dir, "callbacks": callbacks}
+            rt.train(model, train, validation, **options, progress=None)
+        return np.diff(turn.marks)[1:], turn.writing
 
-    an_epoch = once(3)[0] / 2
+    def in_turns(epochs, **trainings):
+        """Return the seconds of each epoch but the first, which compiles, and of those the ones spent on writing."""
+        ring = collections.deque()
+        with accounted(ring), concurrent.futures.ThreadPoolExecutor(len(trainings)) as pool:
+            futures = [pool.submit(once, Turn(ring), epochs, **options) for options in trainings.values()]
+            ring[0].baton.release()
+            times, writing = zip(*(future.result() for future in futures), strict=True)
+        return pd.DataFrame(dict(zip(trainings, times, strict=True))), dict(zip(trainings, writing, strict=True))
+
+    an_epoch = in_turns(3, plain={})[0]["plain"].mean()
     epochs = 1 + max(round(seconds / an_epoch), 2)
-    print(f"{epochs} epochs of {-(-len(train[0]) // 64)} steps; {an_epoch:.1f} s each")
-    turns = []
+    print(f"{epochs} epochs of {-(-len(train[0]) // 64)} steps; {an_epoch:.1f} s each", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for turn in range(rounds):
-            run_dir = Path(folder) / str(turn)
-            spent = {"plain": once(epochs), "run_dir": once(epochs, run_dir), "monitor": None}
-            if hasattr(rt, "Monitor"):
-                spent["monitor"] = once(epochs, extra=[rt.Monitor()])
-            turns.append(spent)
-            print({name: times.round(2).tolist() for name, times in spent.items() if times is not None}, flush=True)
-        for name in ("run_dir", "monitor"):
-            if turns[0][name] is None:
-                print(f"{name}: left out, there is none yet")
-                continue
-            wall, processor = np.median([(turn[name] / turn["plain"])[:2] for turn in turns], axis=0)
-            print(f"{name} / without: {wall:.3f} of the time, {processor:.3f} of the processor's (medians)")
-        share = np.median([turn["run_dir"][2] / turn["run_dir"][0] for turn in turns])
-        print(f"time in the functions that write, as a share of the training with run_dir: {share:.4f} (median)")
+        run_dir, monitor = Path(folder) / "run", rt.Monitor()
+        trainings = {"plain": {}, "run_dir": {"run_dir": run_dir}, "control": {}, "monitor": {"extra": [monitor]}}
+        times, writing = in_turns(epochs, **trainings)
+        print("seconds behind the first epoch:", times.sum().round(2).to_dict())
+        without = times[["plain", "control"]].mean(axis=1)
+        for name, beside in (("control", times["plain"]), ("run_dir", without), ("monitor", without)):
+            each = times[name] / beside
+            print(
+                f"{name} / {'plain' if name == 'control' else 'mean of plain and control'}: "
+                f"{times[name].sum() / beside.sum():.3f} of the time, by epoch {each.median():.3f} (median; "
+                f"{each.min():.3f} to {each.max():.3f})"
+            )
+        share = writing["run_dir"] / times["run_dir"].sum()
+        print(f"time in the functions that write, as a share of the training with run_dir: {share:.4f}")
         newest = max((run_dir / "snapshots").glob("snapshot-*"))
         snapshots = Snapshots(Path(folder) / "one")
         state, times = Snapshots(run_dir / "snapshots").read(), []
@@ -598,30 +635,28 @@ def cost(rounds, seconds):
 
 
 @contextlib.contextmanager
-def accounted():
-    """Collect when the functions that write began, and how long each took."""
-    from rnn_toolkit.runs import Run
+def accounted(ring):
+    """Account for the time in the functions that write, and stop each training's clock while others compute.
 
-    spent = []
-    originals = [(owner, name, getattr(owner, name)) for owner, name in ((Run, "_save"), (BestModel, "_look"))]
+    By a clock that runs on, snapshots would be due, and affordable, four times as often.
+    """
 
     def timed(function):
         def timing(*arguments, **options):
-            began = time.perf_counter()
+            turn, began = ring[0], ring[0].seconds()
             try:
                 return function(*arguments, **options)
             finally:
-                spent.append((began, time.perf_counter() - began))
+                if len(turn.marks) > 1:
+                    turn.writing += turn.seconds() - began
 
         return timing
 
-    try:
-        for owner, name, function in originals:
-            setattr(owner, name, timed(function))
-        yield spent
-    finally:
-        for owner, name, function in originals:
-            setattr(owner, name, function)
+    with contextlib.ExitStack() as stack:
+        for owner, name in ((Run, "_save"), (BestModel, "_look")):
+            stack.enter_context(mock.patch.object(owner, name, timed(getattr(owner, name))))
+        stack.enter_context(mock.patch("time.perf_counter", lambda: ring[0].seconds()))
+        yield
 
 
 if __name__ == "__main__":
@@ -636,7 +671,6 @@ if __name__ == "__main__":
     part.add_argument("--seed", type=int, default=0)
     parts.add_parser("disk")
     part = parts.add_parser("cost")
-    part.add_argument("--rounds", type=int, default=3)
     part.add_argument("--seconds", type=float, default=60.0)
     options = vars(parser.parse_args())
     optimize_graphs(options["part"] == "cost")
