@@ -1,4 +1,4 @@
-"""Data by name: five small sets ship with the package, three larger ones are downloaded once and kept.
+"""Data by name: five small sets ship with the package, one with Python, six are downloaded once and kept.
 
 | function | rows | what it is good for |
 |---|---|---|
@@ -10,63 +10,43 @@
 | `load_etth1` | 17,420 hours | the field's benchmark of several columns (download, 2.6 MB) |
 | `load_m4_hourly` | 414 series | many series with an official test part (download, 2.5 MB) |
 | `load_beijing_pm25` | 43,824 hours | a target with missing values, and weather columns (download, about 2 MB) |
+| `load_imdb` | 50,000 reviews | long texts of two sentiments, the field's benchmark (download, 84 MB) |
+| `load_names` | 20,050 names | very short texts of 18 languages, for models of characters (download, about 3 MB) |
+| `load_tiny_shakespeare` | 1,115,394 characters | one text for a language model, much used (download, 1.1 MB) |
+| `load_python_topics` | about 0.5 million characters | one text for a language model, without any download |
 
 Downloads are kept in `cache_dir()`. A file that lies there already, wherever it came from, is used without network.
 Origin, units, licence and gaps of the bundled sets: `data/README.md`.
 """
 
 import gzip
-import hashlib
-import os
-import shutil
-import stat
-import tempfile
-import zipfile
-import zlib
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from rnn_toolkit import _checks
+from rnn_toolkit.downloads import cache_dir, fetch, fetch_folder, read_text
+
+__all__ = [
+    "cache_dir",
+    "load_airline_passengers",
+    "load_beijing_pm25",
+    "load_co2",
+    "load_etth1",
+    "load_imdb",
+    "load_m4_hourly",
+    "load_names",
+    "load_python_topics",
+    "load_sunspots",
+    "load_support_messages",
+    "load_tiny_shakespeare",
+    "load_weather",
+]
 
 _HERE = Path(__file__).parent
 _BUNDLED_DIRS = (_HERE / "data", _HERE.parent / "data")  # installed package, source checkout
 
-
-class _Source(NamedTuple):
-    path: str  # within the cache folder
-    url: str
-    sha256: str | None  # of the content, unpacked
-    member: str | None = None  # the file wanted from a zip archive
-
-
-_SOURCES = {
-    "etth1": _Source(
-        path="ett/ETTh1.csv",
-        url="https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/ETTh1.csv",
-        sha256="f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066",
-    ),
-    "m4_hourly_train": _Source(
-        path="m4/Hourly-train.csv",
-        url="https://raw.githubusercontent.com/Mcompetitions/M4-methods/master/Dataset/Train/Hourly-train.csv",
-        sha256="ea59b7783573c49077a835ab6465c7d66f1474783360f310988a9a737fbca62f",
-    ),
-    "m4_hourly_test": _Source(
-        path="m4/Hourly-test.csv",
-        url="https://raw.githubusercontent.com/Mcompetitions/M4-methods/master/Dataset/Test/Hourly-test.csv",
-        sha256="71a57fccb15e534d973626ada4fb87febf789e9317715b7cc6dd3b5f90db6f42",
-    ),
-    "beijing_pm25": _Source(
-        path="beijing_pm25/pollution.csv",
-        url="https://archive.ics.uci.edu/static/public/381/beijing+pm2+5+data.zip",
-        # The publisher states no checksum, and copies differ in their line ends; the zip's own checksums and the
-        # checks in `load_beijing_pm25` (columns, number of hours) stand in for it.
-        sha256=None,
-        member="PRSA_data_2010.1.1-2014.12.31.csv",
-    ),
-}
 
 _BEIJING_COLUMNS = {
     "pm2.5": "pm25",
@@ -216,7 +196,7 @@ def load_etth1() -> pd.DataFrame:
         H. Zhou et al. (2021), Informer: Beyond Efficient Transformer for Long Sequence Time-Series Forecasting, AAAI.
         https://github.com/zhouhaoyi/ETDataset, CC BY-ND 4.0.
     """
-    return _indexed(pd.read_csv(_fetch("etth1")), "date", "h")
+    return _indexed(pd.read_csv(fetch("etth1")), "date", "h")
 
 
 def load_m4_hourly() -> pd.DataFrame:
@@ -237,7 +217,7 @@ def load_m4_hourly() -> pd.DataFrame:
         forecasting methods, International Journal of Forecasting 36(1), 54-74.
         https://github.com/Mcompetitions/M4-methods, no licence stated.
     """
-    return _long_table(pd.read_csv(_fetch("m4_hourly_train")), pd.read_csv(_fetch("m4_hourly_test")))
+    return _long_table(pd.read_csv(fetch("m4_hourly_train")), pd.read_csv(fetch("m4_hourly_test")))
 
 
 def load_beijing_pm25() -> pd.DataFrame:
@@ -259,7 +239,7 @@ def load_beijing_pm25() -> pd.DataFrame:
         X. Liang et al. (2015), Assessing Beijing's PM2.5 pollution: severity, weather impact, APEC and winter heating,
         Proceedings of the Royal Society A 471. UCI Machine Learning Repository, data set 381, CC BY 4.0.
     """
-    path = _fetch("beijing_pm25")
+    path = fetch("beijing_pm25")
     frame = pd.read_csv(path)
     date_parts = ["year", "month", "day", "hour"]
     _checks.has_columns(frame.columns, [*date_parts, *_BEIJING_COLUMNS], f"The file {path}")
@@ -272,13 +252,121 @@ def load_beijing_pm25() -> pd.DataFrame:
     return _indexed(frame[["time", *_BEIJING_COLUMNS]].rename(columns=_BEIJING_COLUMNS), "time", "h")
 
 
-def cache_dir() -> Path:
-    """Return the folder that keeps downloads: the environment's `RNN_TOOLKIT_DATA`, or `~/.cache/rnn_toolkit`.
+def load_imdb() -> pd.DataFrame:
+    """Load 50,000 film reviews, labelled with their sentiment, with the official split.
 
-    It holds a folder per set: `ett/ETTh1.csv`, `m4/Hourly-train.csv`, `m4/Hourly-test.csv`,
-    `beijing_pm25/pollution.csv`, plain or compressed with gzip (`.csv.gz`). It need not exist yet.
+    The yardstick is accuracy on the 25,000 test reviews. The publisher kept the films of the two parts apart and left
+    out reviews of 5 and 6 stars; even so 123 texts stand in both parts, and 418 reviews repeat the text of another.
+    The 50,000 reviews without a label, in the same archive, are not loaded. Downloaded once.
+
+    Returns:
+        DataFrame of shape `(50000, 4)`, first the 25,000 training rows, then the 25,000 test rows: `review` (4 to 2,459
+        words, each HTML tag `<br />` replaced by a new line, otherwise as published), `sentiment` (`negative` or
+        `positive`), `rating` (1 to 4 stars are negative, 7 to 10 positive: it gives the sentiment away) and `split`
+        (`train` or `test`). Within a part they follow the publisher's numbers, a negative and a positive review in
+        turn, so that any even number of neighbouring rows is balanced.
+
+    Raises:
+        ConnectionError: If the files are not in the cache and cannot be downloaded.
+        ValueError: If the archive's bytes are not those that are published, or files in the cache are missing or
+            damaged.
+
+    Source:
+        A. L. Maas, R. E. Daly, P. T. Pham, D. Huang, A. Y. Ng and C. Potts (2011), Learning Word Vectors for Sentiment
+        Analysis, ACL, 142-150. https://ai.stanford.edu/~amaas/data/sentiment/, no licence stated; please cite.
     """
-    return Path(os.environ.get("RNN_TOOLKIT_DATA") or "~/.cache/rnn_toolkit").expanduser()
+    folder, listed = fetch_folder("imdb")
+    files = []
+    for place, file_names in listed.items():
+        split, label = place.split("/")
+        sentiment = {"neg": "negative", "pos": "positive"}[label]
+        for file_name in file_names:
+            number, rating = file_name.removesuffix(".txt").split("_")
+            files.append((split == "test", int(number), sentiment, int(rating), split, folder / place / file_name))
+    rows = []
+    for *_, sentiment, rating, split, path in sorted(files):
+        rows.append((read_text(path, folder).replace("<br />", "\n"), sentiment, rating, split))
+    return pd.DataFrame(rows, columns=["review", "sentiment", "rating", "split"])
+
+
+def load_names() -> pd.DataFrame:
+    """Load surnames of 18 languages, written in Latin letters.
+
+    Languages differ much in size: 9,384 names are Russian, 73 Vietnamese. Some questions have no single answer: 469
+    names stand in more than one language. And 2,038 rows repeat another, most of them Arabic (2,000 rows, 108 names),
+    so that a name would be trained on and tested: call `drop_duplicates()` before you split. Downloaded once.
+
+    Returns:
+        DataFrame of shape `(num_names, 2)`, 20,050 names in the copy that these counts describe, in random order, the
+        same each time: `name` (without the spaces around it that some have) and `language` (`Arabic` to `Vietnamese`).
+
+    Raises:
+        ConnectionError: If the files are not in the cache and cannot be downloaded.
+        ValueError: If the archive is damaged, or files in the cache are missing or damaged.
+
+    Source:
+        S. Robertson (2017), Classifying Names with a Character-Level RNN, PyTorch tutorials.
+        https://download.pytorch.org/tutorial/data.zip, MIT.
+    """
+    folder, listed = fetch_folder("names")
+    rows = []
+    for file_name in sorted(listed["."]):
+        lines = read_text(folder / file_name, folder).split("\n")
+        rows += [(line.strip(), file_name.removesuffix(".txt")) for line in lines if line.strip()]
+    # The older generator, because NumPy promises that it draws the same in all versions (NEP 19).
+    order = np.random.RandomState(0).permutation(len(rows))
+    return pd.DataFrame(rows, columns=["name", "language"]).iloc[order].reset_index(drop=True)
+
+
+def load_tiny_shakespeare() -> str:
+    """Load 40,000 lines from Shakespeare's plays, the usual first text for a language model of characters.
+
+    The usual split: the first 90 % of the characters train, the last 10 % validate. Downloaded once.
+
+    Returns:
+        The text: 1,115,394 characters, 65 different ones, all ASCII.
+
+    Raises:
+        ConnectionError: If the file is not in the cache and cannot be downloaded.
+        ValueError: If its bytes are not those that are published.
+
+    Source:
+        A. Karpathy (2015), The Unreasonable Effectiveness of Recurrent Neural Networks.
+        https://github.com/karpathy/char-rnn; the text is in the public domain.
+    """
+    path = fetch("tiny_shakespeare")
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
+        return file.read()
+
+
+def load_python_topics() -> str:
+    """Load the topics of Python's own documentation, a text for a language model that needs no download.
+
+    These are the pages that `help("yield")` shows: English prose, grammar and code. They come with the Python that is
+    running and differ from version to version, so that scores compare only within one.
+
+    Returns:
+        The topics in the order of their names, a blank line between them: 465,048 characters in Python 3.11.7.
+
+    Raises:
+        ImportError: If this Python was built without its documentation's topics.
+
+    Example:
+        >>> text = load_python_topics()
+        >>> 'The "yield" statement' in text, len(text) > 100_000
+        (True, True)
+
+    Source:
+        The Python Language Reference, module `pydoc_data.topics` of CPython; PSF License Version 2.
+    """
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise ImportError(
+            "This Python has no module `pydoc_data.topics`, which comes with CPython but is left out of some minimal "
+            "builds. Use a full build of Python, or `load_tiny_shakespeare()`, which is downloaded once."
+        ) from error
+    return "\n".join(topics[name] for name in sorted(topics))
 
 
 def _read_bundled(file_name: str) -> pd.DataFrame:
@@ -309,72 +397,3 @@ def _long_table(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
         parts.append(pd.DataFrame({**part, "value": values[row, position], "split": split}))
         lengths = lengths + np.bincount(row, minlength=len(wide))
     return pd.concat(parts).sort_values(["row", "step"], ignore_index=True).drop(columns="row")
-
-
-def _fetch(name: str) -> Path:
-    """Return the path of a published file, from the cache if it is there, else downloaded into it."""
-    source = _SOURCES[name]
-    path = cache_dir() / source.path
-    for candidate in (path, path.with_name(f"{path.name}.gz")):
-        if candidate.is_file():
-            if source.sha256 not in (None, _sha256(candidate)):
-                raise ValueError(
-                    f"{candidate} is damaged or changed: its content does not have the published SHA-256 "
-                    f"{source.sha256}. Delete it and call again; it is then downloaded anew."
-                )
-            return candidate
-    _download(source, path)
-    return path
-
-
-def _download(source: _Source, path: Path) -> None:
-    import pooch
-    import requests  # what pooch downloads with
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Beside its goal, so that the last step is a rename: a download cut short never looks like a file.
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=path.parent) as folder:
-        received = Path(folder, "received")
-        try:
-            pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=60)(source.url, str(received), None)
-        except requests.RequestException as error:
-            what = f"its member {source.member}" if source.member else "the file"
-            raise ConnectionError(
-                f"{source.url} could not be downloaded ({type(error).__name__}). Connect to the network and call "
-                f"again, or put {what} at {path} by hand. `load_weather()` ships with the package and needs no network."
-            ) from error
-        if source.member:
-            received = _unpack(received, source, Path(folder, "unpacked"))
-        if source.sha256 not in (None, _sha256(received)):
-            raise ValueError(
-                f"What {source.url} sent does not have the expected SHA-256 {source.sha256}; it was not kept. "
-                f"Call again; if it stays so, put the file that has it at {path} by hand."
-            )
-        os.replace(received, path)
-
-
-def _unpack(archive_path: Path, source: _Source, target: Path) -> Path:
-    """Copy the one wanted member to `target`; no name or path from inside the archive is ever written to."""
-    remedy = f"Nothing was kept; call again, or put {source.member} at {cache_dir() / source.path} by hand."
-    try:
-        with zipfile.ZipFile(archive_path) as archive:
-            plain = {one.filename: one for one in archive.infolist() if not stat.S_ISLNK(one.external_attr >> 16)}
-            if source.member not in plain:
-                raise ValueError(f"The archive {source.url} holds no plain file {source.member}. {remedy}")
-            with archive.open(plain[source.member]) as packed, target.open("xb") as unpacked:
-                shutil.copyfileobj(packed, unpacked)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"What {source.url} sent is not a sound zip archive ({error}). {remedy}") from error
-    return target
-
-
-def _sha256(path: Path) -> str:
-    """Return the checksum of a file's content, unpacked if it is compressed; empty if it cannot be unpacked."""
-    digest = hashlib.sha256()
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as content:
-            while chunk := content.read(2**20):
-                digest.update(chunk)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        return ""
-    return digest.hexdigest()

@@ -1,11 +1,14 @@
 import gzip
 import hashlib
 import http.server
+import io
 import os
 import re
 import stat
 import sys
+import tarfile
 import threading
+import types
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -16,7 +19,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from rnn_toolkit import datasets
+from rnn_toolkit import datasets, downloads
 
 DATA_DIR = Path(__file__).parents[1] / "data"
 BEIJING_HEADER = "No,year,month,day,hour,pm2.5,DEWP,TEMP,PRES,cbwd,Iws,Is,Ir\n"
@@ -236,11 +239,11 @@ def publish(tmp_path, monkeypatch):
     def serve(name, content, *, checked=True):
         if content is not None:
             (folder / name).write_bytes(content)
-        source = datasets._SOURCES[name]._replace(
+        source = downloads.SOURCES[name]._replace(
             url=f"http://127.0.0.1:{server.server_port}/{name}",
             sha256=hashlib.sha256(content).hexdigest() if checked else None,
         )
-        monkeypatch.setitem(datasets._SOURCES, name, source)
+        monkeypatch.setitem(downloads.SOURCES, name, source)
         return requested
 
     yield serve
@@ -252,8 +255,8 @@ def publish(tmp_path, monkeypatch):
 @pytest.fixture
 def no_network(monkeypatch):
     """Point every address at a port where nobody listens."""
-    for name, source in datasets._SOURCES.items():
-        monkeypatch.setitem(datasets._SOURCES, name, source._replace(url=f"http://127.0.0.1:9/{name}"))
+    for name, source in downloads.SOURCES.items():
+        monkeypatch.setitem(downloads.SOURCES, name, source._replace(url=f"http://127.0.0.1:9/{name}"))
 
 
 def put(path, text):
@@ -262,8 +265,8 @@ def put(path, text):
 
 
 def expect(monkeypatch, name, text):
-    source = datasets._SOURCES[name]._replace(sha256=hashlib.sha256(text.encode()).hexdigest())
-    monkeypatch.setitem(datasets._SOURCES, name, source)
+    source = downloads.SOURCES[name]._replace(sha256=hashlib.sha256(text.encode()).hexdigest())
+    monkeypatch.setitem(downloads.SOURCES, name, source)
 
 
 def zipped(path, *, name=MEMBER, text=BEIJING_HEADER + BEIJING_ROWS, mode=0o644):
@@ -352,7 +355,7 @@ def test_first_call_downloads_with_a_progress_bar_and_the_second_does_not(cache,
 
 def test_download_with_other_bytes_is_refused_and_not_kept(cache, publish):
     publish("etth1", ETT.encode())
-    datasets._SOURCES["etth1"] = datasets._SOURCES["etth1"]._replace(sha256="0" * 64)
+    downloads.SOURCES["etth1"] = downloads.SOURCES["etth1"]._replace(sha256="0" * 64)
 
     with pytest.raises(
         ValueError, match=r"127\.0\.0\.1.*does not have the expected SHA-256 000.*put the file .* by hand"
@@ -456,6 +459,231 @@ def test_beijing_table_that_was_cut_off_is_refused(cache, no_network):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# texts, most of them folders of files
+# ---------------------------------------------------------------------------------------------------------------------
+
+REVIEWS = {
+    "train/neg/0_3.txt": "Dull.<br /><br />Very dull.",
+    "train/neg/10_1.txt": "No.",
+    "train/neg/9_4.txt": "Meh, naïve.",
+    "train/pos/0_9.txt": "Good!",
+    "train/pos/10_10.txt": "Great!",
+    "train/pos/9_7.txt": "Fine.",
+    **{f"test/{label}/{number}_{rating}.txt": f"{label} {number}" for label, rating in [("neg", 2), ("pos", 8)]
+       for number in range(3)},
+}  # fmt: skip
+LANGUAGES = {"German.txt": "Bach\nBach\nLoß\n", "Greek.txt": "Egonidis\n", "Korean.txt": "Park \nBach\n"}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Expect three reviews in each folder and three languages, so that imitations can be written by hand."""
+    for name in ("imdb", "names"):
+        monkeypatch.setitem(downloads.SOURCES, name, downloads.SOURCES[name]._replace(num_files=3))
+
+
+def put_all(folder, texts):
+    for name, text in texts.items():
+        put(folder / name, text)
+
+
+def tarred(texts, *, links=(), extra=()):
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name in links:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(member)
+        for name, text in [*((f"aclImdb/{name}", text) for name, text in texts.items()), *extra]:
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return content.getvalue()
+
+
+def zipped_names(path, texts=LANGUAGES, *, folder="data/names/"):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data/", "")
+        archive.writestr("data/eng-fra.txt", "Go.\tVa !\n")
+        archive.writestr("__MACOSX/data/names/._Greek.txt", "not text")
+        archive.writestr("data/names/../../escaped.txt", "out")
+        for name, text in texts.items():
+            archive.writestr(f"{folder}{name}", text)
+    return path.read_bytes()
+
+
+def test_imdb_alternates_negative_and_positive_by_number_training_part_first(cache, no_network, small):
+    put_all(cache / "imdb" / "aclImdb", REVIEWS)
+    put(cache / "imdb" / "aclImdb" / "train" / "unsup" / "0_0.txt", "no label")
+    put(cache / "imdb" / "aclImdb" / "train" / "neg" / "notes.txt", "no review")
+
+    frame = datasets.load_imdb()
+
+    assert frame.columns.tolist() == ["review", "sentiment", "rating", "split"]
+    assert frame["review"].tolist() == [
+        "Dull.\n\nVery dull.", "Good!", "Meh, naïve.", "Fine.", "No.", "Great!",
+        "neg 0", "pos 0", "neg 1", "pos 1", "neg 2", "pos 2",
+    ]  # fmt: skip
+    assert frame["sentiment"].tolist() == ["negative", "positive"] * 6
+    assert frame["rating"].tolist() == [3, 9, 4, 7, 1, 10, 2, 8, 2, 8, 2, 8]
+    assert frame["split"].tolist() == ["train"] * 6 + ["test"] * 6
+
+
+def test_imdb_is_unpacked_once_without_the_reviews_that_have_no_label(cache, publish, small):
+    extra = [("aclImdb/train/unsup/0_0.txt", "no label"), ("aclImdb/README", "read me")]
+    requested = publish("imdb", tarred(REVIEWS, extra=extra))
+
+    assert len(datasets.load_imdb()) == 12
+    assert len(datasets.load_imdb()) == 12
+    assert requested == ["/imdb"]
+    files = [path.relative_to(cache / "imdb" / "aclImdb") for path in cache.rglob("*") if path.is_file()]
+    assert sorted(path.as_posix() for path in files) == sorted(REVIEWS)
+    assert [path.name for path in (cache / "imdb").iterdir()] == ["aclImdb"]  # nothing temporary is left
+
+
+def test_folder_archive_can_write_nothing_outside_its_folders(cache, publish, small, tmp_path):
+    outside = ["aclImdb/train/neg/../../../escaped_1.txt", "/tmp/escaped_1.txt", "../aclImdb/train/neg/5_1.txt"]
+    publish("imdb", tarred(REVIEWS, links=["aclImdb/train/neg/7_1.txt"], extra=[(name, "out") for name in outside]))
+
+    assert len(datasets.load_imdb()) == 12
+    assert not list(tmp_path.rglob("escaped*"))
+    assert not Path("/tmp/escaped_1.txt").exists()
+    assert not list(cache.rglob("7_1.txt")) + list(cache.rglob("5_1.txt"))
+
+
+def test_folder_archive_with_other_bytes_is_refused_before_it_is_unpacked(cache, publish, small):
+    publish("imdb", tarred(REVIEWS))
+    downloads.SOURCES["imdb"] = downloads.SOURCES["imdb"]._replace(sha256="0" * 64)
+
+    expected = (
+        r"does not have the expected SHA-256 000.*put the member aclImdb of the archive that has it at .*aclImdb by"
+    )
+    with pytest.raises(ValueError, match=expected):
+        datasets.load_imdb()
+    assert list((cache / "imdb").iterdir()) == []
+
+
+def test_folder_archive_that_lacks_files_is_refused_and_not_kept(cache, publish, small):
+    publish("imdb", tarred({name: text for name, text in REVIEWS.items() if name != "test/pos/2_8.txt"}))
+
+    expected = r"is not the expected one: its aclImdb has 2 of 3 text files in 'test/pos'\. Nothing was kept"
+    with pytest.raises(ValueError, match=expected):
+        datasets.load_imdb()
+    assert list((cache / "imdb").iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"<html>moved</html>", tarred(REVIEWS)[:-40]], ids=["page", "cut off"])
+def test_unsound_folder_archive_is_refused(cache, publish, small, content):
+    publish("imdb", content)
+
+    with pytest.raises(ValueError, match=r"is not a sound archive .*put aclImdb at .*aclImdb by hand"):
+        datasets.load_imdb()
+    assert list((cache / "imdb").iterdir()) == []
+
+
+def test_folder_that_another_process_unpacked_meanwhile_is_used(cache, publish, small, monkeypatch):
+    publish("imdb", tarred(REVIEWS))
+
+    def be_late(received, path):
+        put_all(path, REVIEWS)
+        raise OSError("Directory not empty")
+
+    monkeypatch.setattr(downloads.os, "replace", be_late)
+
+    assert len(datasets.load_imdb()) == 12
+
+
+def test_folder_that_cannot_be_put_into_the_cache_is_an_error(cache, publish, small, monkeypatch):
+    publish("imdb", tarred(REVIEWS))
+
+    def refuse(received, path):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(downloads.os, "replace", refuse)
+
+    with pytest.raises(PermissionError, match="read-only"):
+        datasets.load_imdb()
+
+
+@pytest.mark.parametrize("lost", ["train/pos/9_7.txt", "train/pos"], ids=["file", "folder"])
+def test_cached_folder_that_lacks_files_is_refused_with_the_advice_to_delete_it(cache, no_network, small, lost):
+    put_all(cache / "imdb" / "aclImdb", {name: text for name, text in REVIEWS.items() if not name.startswith(lost)})
+
+    with pytest.raises(
+        ValueError, match=r"aclImdb is not complete: .* of 3 text files in 'train/pos'\. Delete the folder"
+    ):
+        datasets.load_imdb()
+
+
+def test_cached_text_that_is_not_utf8_is_refused_by_name(cache, no_network, small):
+    put_all(cache / "names", LANGUAGES)
+    (cache / "names" / "German.txt").write_bytes("Bach\nLoß\n".encode("latin-1"))
+
+    expected = (
+        r"German\.txt is damaged: it is not UTF-8 text \(.* at byte 7\)\. Delete the folder .*names and call again"
+    )
+    with pytest.raises(ValueError, match=expected):
+        datasets.load_names()
+
+
+def test_no_network_names_the_folder_of_an_archive(cache, no_network):
+    with pytest.raises(ConnectionError, match=r"put its member data/names at .*names by hand"):
+        datasets.load_names()
+
+
+def test_names_are_stripped_kept_twice_and_not_in_blocks_of_one_language(cache, publish, small, tmp_path):
+    publish("names", zipped_names(tmp_path / "a.zip"), checked=False)
+
+    frame = datasets.load_names()
+
+    assert frame.columns.tolist() == ["name", "language"]
+    assert frame.index.tolist() == [0, 1, 2, 3, 4, 5]
+    assert sorted(frame.itertuples(index=False, name=None)) == [
+        ("Bach", "German"), ("Bach", "German"), ("Bach", "Korean"), ("Egonidis", "Greek"), ("Loß", "German"),
+        ("Park", "Korean"),
+    ]  # fmt: skip
+    assert not frame["language"].is_monotonic_increasing
+    assert frame.equals(datasets.load_names())
+    assert sorted(path.name for path in cache.rglob("*")) == ["German.txt", "Greek.txt", "Korean.txt", "names"]
+    assert not list(tmp_path.rglob("escaped.txt"))
+
+
+def test_names_archive_with_another_folder_is_refused(cache, publish, small, tmp_path):
+    publish("names", zipped_names(tmp_path / "a.zip", folder="names/"), checked=False)
+
+    with pytest.raises(ValueError, match=r"its data/names has 0 of 3 text files"):
+        datasets.load_names()
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_tiny_shakespeare_keeps_every_character(cache, no_network, monkeypatch, is_compressed):
+    text = "First Citizen:\nBefore we proceed any further,\n\n"
+    expect(monkeypatch, "tiny_shakespeare", text)
+    put(cache / "tinyshakespeare" / "input.txt", text)
+    if is_compressed:
+        (cache / "tinyshakespeare" / "input.txt").rename(cache / "tinyshakespeare" / "input.txt.gz")
+        (cache / "tinyshakespeare" / "input.txt.gz").write_bytes(gzip.compress(text.encode()))
+
+    assert datasets.load_tiny_shakespeare() == text
+
+
+def test_python_topics_stand_in_the_order_of_their_names(monkeypatch):
+    module = types.ModuleType("pydoc_data.topics")
+    module.topics = {"yield": "The yield\n", "assert": "The assert\n", "if": "The if\n"}
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", module)
+
+    assert datasets.load_python_topics() == "The assert\n\nThe if\n\nThe yield\n"
+
+
+def test_python_without_its_topics_is_told_what_to_use(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+
+    with pytest.raises(ImportError, match=r"no module `pydoc_data\.topics`.*full build.*load_tiny_shakespeare"):
+        datasets.load_python_topics()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # the published files themselves, where the cache has them
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -496,3 +724,42 @@ def test_published_beijing_table_has_every_hour_and_2067_gaps(no_network):
     assert frame["pm25"].isna().sum() == 2067
     assert frame["wind_direction"].value_counts().to_dict() == {"SE": 15290, "NW": 14150, "cv": 9387, "NE": 4997}
     assert frame.iloc[-1][["pm25", "dew_point", "pressure"]].tolist() == [12, -21, 1034]
+
+
+@needs_cached("imdb/aclImdb")
+def test_published_imdb_is_balanced_and_keeps_its_repeated_reviews(no_network):
+    frame = datasets.load_imdb()
+
+    assert frame.shape == (50000, 4)
+    assert frame.groupby(["split", "sentiment"]).size().tolist() == [12_500] * 4
+    assert (frame["sentiment"] == ["negative", "positive"] * 25_000).all()
+    assert frame.groupby("sentiment")["rating"].agg(["min", "max"]).to_numpy().tolist() == [[1, 4], [7, 10]]
+    assert frame["review"].duplicated().sum() == 418
+    train, test = (set(part["review"]) for _, part in frame.groupby("split"))
+    assert len(train & test) == 123
+    assert not frame["review"].str.contains("<br").any()
+    num_words = frame["review"].str.split().str.len()
+    assert (num_words.min(), num_words.max()) == (4, 2459)
+    assert frame["review"].iloc[1].startswith("Bromwell High is a cartoon comedy.")
+
+
+@needs_cached("names")
+def test_published_names_have_18_languages_and_469_names_in_several(no_network):
+    frame = datasets.load_names()
+
+    assert frame.shape == (20050, 2)
+    assert frame["language"].nunique() == 18
+    counts = frame["language"].value_counts()
+    assert (counts["Russian"], counts["Arabic"], counts["Vietnamese"]) == (9384, 2000, 73)
+    assert frame.duplicated().sum() == 2038
+    assert frame.loc[frame["language"] == "Arabic", "name"].nunique() == 108
+    assert (frame.groupby("name")["language"].nunique() > 1).sum() == 469
+
+
+@needs_cached("tinyshakespeare/input.txt")
+def test_published_tiny_shakespeare_has_1115394_characters(no_network):
+    text = datasets.load_tiny_shakespeare()
+
+    assert (len(text), len(set(text)), text.count("\n")) == (1_115_394, 65, 40_000)
+    assert text.startswith("First Citizen:\nBefore we proceed any further, hear me speak.\n")
+    assert text.isascii()
