@@ -1,6 +1,6 @@
 """From texts to numbers that a model takes: right-padded batches, and the streams a language model reads."""
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import keras
 import numpy as np
@@ -80,17 +80,22 @@ class TextBatches(_Batches):
     Attributes:
         classes: Labels in the order of their codes, or `None`.
         targets: The encoded labels in the order of the texts, or `None`.
+        weights: What each text counts in the loss, or `None`.
         lengths: Tokens of each text, in the order of the texts.
         order: Place of each row's text in `texts`, batch after batch, in the present epoch.
         padding: Share of padding in the batches of the present epoch.
     """
 
-    def __init__(self, codes, lengths, targets, *, classes, vocabulary, batch_size, bucket, shuffle, seed):
+    def __init__(
+        self, codes, lengths, targets, *, classes, vocabulary, batch_size, bucket, shuffle, seed, weights=None
+    ):
         super().__init__()
-        self.lengths, self.targets, self.classes = lengths, targets, classes
+        self.weights = weights
+        self.lengths, self.targets, self.classes = np.maximum(lengths, 1), targets, classes
         self.vocabulary, self.batch_size = vocabulary, batch_size
-        self._codes, self._starts = codes, np.cumsum(lengths) - lengths
-        self._bucket, self._shuffle, self._seed = bucket, shuffle, seed
+        self._codes = np.insert(codes, np.cumsum(lengths)[lengths == 0], UNKNOWN)
+        self._starts = np.cumsum(self.lengths) - self.lengths
+        self._bucket, self._shuffle, self._seed = shuffle if bucket == "auto" else bucket, shuffle, seed
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -115,15 +120,20 @@ class TextBatches(_Batches):
         return -(-len(self.lengths) // self.batch_size)
 
     def __getitem__(self, index):
+        x = self._padded(self._codes, index, PADDING)
+        rows, _ = self._batches[index]
+        return (x, *(values[rows] for values in (self.targets, self.weights) if values is not None))
+
+    def _padded(self, values, index, padding) -> np.ndarray:
+        """Return a value of each token of a batch, `(batch, timesteps)`."""
         rows, width = self._batches[index]
         steps = np.arange(width)
-        is_text = steps < self.lengths[rows, None]  # (batch, timesteps)
-        x = np.where(is_text, self._codes[np.where(is_text, self._starts[rows, None] + steps, 0)], np.int32(PADDING))
-        return (x,) if self.targets is None else (x, self.targets[rows])
+        is_text = steps < self.lengths[rows, None]
+        return np.where(is_text, values[np.where(is_text, self._starts[rows, None] + steps, 0)], np.int32(padding))
 
     def __repr__(self) -> str:
         classes = "no" if self.classes is None else len(self.classes)
-        return f"TextBatches({len(self.lengths):,} texts, {classes} classes, {len(self)} batches)"
+        return f"{type(self).__name__}({len(self.lengths):,} texts, {classes} classes, {len(self)} batches)"
 
     @property
     def order(self) -> np.ndarray:
@@ -142,6 +152,7 @@ def text_batches(
     *,
     vocabulary: Vocabulary,
     classes: Sequence | None = None,
+    class_weight: Mapping | str | None = None,
     length: int | None = None,
     batch_size: int = 64,
     bucket: bool | str = "auto",
@@ -161,6 +172,9 @@ def text_batches(
         vocabulary: What `fit_vocabulary` made of the training texts.
         classes: All labels in the order of their codes; `None` takes those that occur, sorted. For validation pass the
             `classes` of the training batches, in case one does not occur there.
+        class_weight: What a text of each label counts in the loss, for training where some labels are rare: a dict with
+            all labels, or "balanced", so that all labels count alike: texts / (classes * texts of the label). `None`:
+            all texts count alike.
         length: Largest number of tokens of a text. Of longer ones the last stay, as a review ends with its verdict.
         batch_size: Texts in a batch; the last batch holds what is left.
         bucket: Whether texts of like length share a batch, which saves most of the padding but changes their order
@@ -171,13 +185,14 @@ def text_batches(
         seed: Seed of the order.
 
     Returns:
-        A `TextBatches`, which is a `keras.utils.PyDataset` of `(x, y)`, or of `(x,)` without labels. x is int32
-        `(batch, timesteps)`; y is the place in `classes`, int32 `(batch,)`, or with lists of labels ones and zeros,
-        float32 `(batch, classes)`.
+        A `TextBatches`, which is a `keras.utils.PyDataset` of `(x, y)`, or of `(x,)` without labels, or with class
+        weights of `(x, y, sample_weight)`. x is int32 `(batch, timesteps)`; y is the place in `classes`, int32
+        `(batch,)`, or with lists of labels ones and zeros, float32 `(batch, classes)`; sample_weight is float32
+        `(batch,)`.
 
     Raises:
         TypeError, ValueError: If texts and labels differ in number, one of them is missing or of the wrong kind, there
-            is but one class, or a label is not in `classes`.
+            is but one class, a label is not in `classes`, or `class_weight` does not fit the labels.
 
     Example:
         >>> from rnn_toolkit import fit_vocabulary
@@ -186,22 +201,42 @@ def text_batches(
         >>> x.tolist(), y.tolist()
         ([[3, 2, 0, 0, 0, 0, 0, 0], [4, 0, 0, 0, 0, 0, 0, 0]], [1, 0])
     """
-    _check_options(vocabulary, batch_size=batch_size, seed=seed, length=1 if length is None else length)
+    check_options(vocabulary, batch_size=batch_size, seed=seed, length=1 if length is None else length)
     one_of(bucket, "bucket", ("auto", True, False))
     texts, targets = checked_texts(texts), None
     if not texts:
         raise ValueError("`texts` is empty. Pass at least one text.")
     if labels is not None:
         targets, classes = _encode_labels(labels, classes, len(texts))
+    weights = None if class_weight is None else _weights(class_weight, targets, classes)
     codes, lengths = vocabulary.encode_flat(texts)
-    codes = np.insert(codes, np.cumsum(lengths)[lengths == 0], UNKNOWN)
-    lengths = np.maximum(lengths, 1)
     if length is not None:
         codes = codes[np.repeat(np.cumsum(lengths), lengths) - np.arange(len(codes)) <= length]
         lengths = np.minimum(lengths, length)
-    bucket = shuffle if bucket == "auto" else bucket
-    options = {"batch_size": batch_size, "bucket": bucket, "shuffle": shuffle, "seed": seed}
+    options = {"batch_size": batch_size, "bucket": bucket, "shuffle": shuffle, "seed": seed, "weights": weights}
     return TextBatches(codes, lengths, targets, classes=classes, vocabulary=vocabulary, **options)
+
+
+def _weights(class_weight, targets, classes) -> np.ndarray:
+    """Return what each text counts, or say why the weights do not fit."""
+    if targets is None or targets.ndim != 1:
+        raise ValueError(
+            "`class_weight` needs one label for each text. Received: "
+            f"{'no labels' if targets is None else 'lists of labels'}. Pass `labels`, or leave the weights out."
+        )
+    if class_weight == "balanced":
+        counts = np.bincount(targets, minlength=len(classes))
+        return (len(targets) / (len(classes) * np.maximum(counts, 1))).astype("float32")[targets]
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(f"`class_weight` must be 'balanced', a dict or None. Received: {class_weight!r}.")
+    for one in [*classes, *class_weight]:
+        weight = class_weight.get(one) if one in classes else None
+        if isinstance(weight, bool | None) or not 0 <= weight < float("inf"):
+            raise ValueError(
+                f"`class_weight` must give each of {classes} a number from 0 on, and nothing else. Received: "
+                f"{class_weight!r}, which is wrong at {one!r}.{nearest(one, classes)}"
+            )
+    return np.array([class_weight[one] for one in classes], "float32")[targets]
 
 
 def _width(lengths):
@@ -222,16 +257,27 @@ def _encode_labels(labels, classes, num_texts) -> tuple[np.ndarray, list]:
             f"{are_many.index(False)}. Put these into lists too."
         )
     is_multi = any(are_many)
-    rows = [[_label(one, place, "labels") for one in (row if is_multi else [row])] for place, row in enumerate(labels)]
+    rows, classes = encode_rows(labels if is_multi else zip(labels), classes, name="labels", fewest=2 - is_multi)
+    if not is_multi:
+        return np.array([code for (code,) in rows], "int32"), classes
+    targets = np.zeros((len(rows), len(classes)), "float32")
+    for target, row in zip(targets, rows, strict=True):
+        target[row] = 1
+    return targets, classes
+
+
+def encode_rows(rows, classes, *, name, fewest=2) -> tuple[list[list[int]], list]:
+    """Return rows of labels as rows of codes, and the classes in the order of the codes."""
+    rows = [[_label(one, place, name) for one in row] for place, row in enumerate(rows)]
     if classes is None:
         examples = {type(one): one for row in rows for one in row}
         if len(examples) > 1:
-            raise TypeError(f"`labels` are of several types: {list(examples.values())}. Make all of them text.")
+            raise TypeError(f"`{name}` are of several types: {list(examples.values())}. Make all of them text.")
         classes = sorted({one for row in rows for one in row})
     else:
         classes = [_label(one, place, "classes") for place, one in enumerate(listed(classes, "classes"))]
     codes = {one: code for code, one in enumerate(classes)}
-    if len(codes) < len(classes) or len(codes) < 2 - is_multi:
+    if len(codes) < len(classes) or len(codes) < fewest:
         raise ValueError(
             f"`classes` must be two at least, all different. Received: {classes}. Pass texts of another class too, or "
             "name all classes there are in `classes`."
@@ -241,15 +287,10 @@ def _encode_labels(labels, classes, num_texts) -> tuple[np.ndarray, list]:
             if one not in codes:
                 shown = ", ".join(map(repr, classes[:20])) + ", ..." * (len(classes) > 20)
                 raise ValueError(
-                    f"`labels` holds {one!r} at position {place}, but `classes` are {shown}.{nearest(one, classes)} "
+                    f"`{name}` holds {one!r} at position {place}, but `classes` are {shown}.{nearest(one, classes)} "
                     "Correct the label, or add it to `classes`."
                 )
-    if not is_multi:
-        return np.array([codes[one] for (one,) in rows], "int32"), classes
-    targets = np.zeros((len(rows), len(codes)), "float32")
-    for target, row in zip(targets, rows, strict=True):
-        target[[codes[one] for one in row]] = 1
-    return targets, classes
+    return [[codes[one] for one in row] for row in rows], classes
 
 
 def _label(label, place, name) -> str | int | bool:
@@ -268,7 +309,11 @@ def _label(label, place, name) -> str | int | bool:
 class TokenStreams(_Batches):
     """Batches of a text in the order in which it is read; made by `language_model_batches`.
 
+    The first code of a row that goes on from the batch before is negative: a model of `build_language_model` then takes
+    up its state from there.
+
     Attributes:
+        codes: The text.
         num_tokens: Tokens of the text.
         dropped: Tokens that are targets in no batch of the present epoch, but for the first of the text.
     """
@@ -276,7 +321,7 @@ class TokenStreams(_Batches):
     def __init__(self, codes, *, vocabulary, batch_size, steps, shift, seed):
         super().__init__()
         self.vocabulary, self.batch_size, self.steps, self.num_tokens = vocabulary, batch_size, steps, len(codes)
-        self._codes, self._shift, self._seed = codes, shift, seed
+        self.codes, self._shift, self._seed = codes, shift, seed
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -290,8 +335,12 @@ class TokenStreams(_Batches):
 
     def __getitem__(self, index):
         streams = np.arange(self.batch_size)[:, None] * len(self) * self.steps  # (batch, 1)
-        places = self._first + streams + range(len(self))[index] * self.steps + np.arange(self.steps)  # (batch, steps)
-        return self._codes[places], self._codes[places + 1]
+        index = range(len(self))[index]
+        places = self._first + streams + index * self.steps + np.arange(self.steps)  # (batch, steps)
+        x = self.codes[places]
+        if index:
+            x[:, 0] *= -1
+        return x, self.codes[places + 1]
 
     def __repr__(self) -> str:
         return f"TokenStreams({self.num_tokens:,} tokens, {len(self)} batches of {self.batch_size} x {self.steps})"
@@ -327,7 +376,8 @@ def language_model_batches(
 
     Returns:
         A `TokenStreams`, which is a `keras.utils.PyDataset` of `(x, y)`, both int32 `(batch_size, steps)` and y one
-        token later than x. Tokens that do not fill a batch are dropped at the end of the text; `dropped` counts them.
+        token later than x; behind the first batch, the first code of each row of x is negative, which says that the
+        row goes on. Tokens that do not fill a batch are dropped at the end of the text; `dropped` counts them.
 
     Raises:
         TypeError, ValueError: If the text is none, or too short for one batch.
@@ -336,13 +386,13 @@ def language_model_batches(
         >>> from rnn_toolkit import fit_vocabulary
         >>> vocabulary = fit_vocabulary(["abcdefghi"], unit="character")
         >>> batches = language_model_batches("abcdefghi", vocabulary, batch_size=2, steps=2)
-        >>> [[vocabulary.decode(part) for part in batch] for batch in batches]
+        >>> [[vocabulary.decode(abs(part)) for part in batch] for batch in batches]
         [[['ab', 'ef'], ['bc', 'fg']], [['cd', 'gh'], ['de', 'hi']]]
 
     Source: Williams and Peng, 1990, "An efficient gradient-based algorithm for on-line training of recurrent network
         trajectories", Neural Computation 2(4).
     """
-    _check_options(vocabulary, batch_size=batch_size, seed=seed, steps=steps)
+    check_options(vocabulary, batch_size=batch_size, seed=seed, steps=steps)
     texts = checked_texts([text] if isinstance(text, str) else text, "text")
     codes, _ = vocabulary.encode_flat([f"{one}\n" for one in texts[:-1]] + texts[-1:])
     needed = batch_size * steps + 1 + (steps - 1 if shift else 0)
@@ -354,7 +404,7 @@ def language_model_batches(
     return TokenStreams(codes, vocabulary=vocabulary, batch_size=batch_size, steps=steps, shift=shift, seed=seed)
 
 
-def _check_options(vocabulary, *, seed, **counts):
+def check_options(vocabulary, *, seed, **counts):
     if not isinstance(vocabulary, Vocabulary):
         raise TypeError(
             f"`vocabulary` must be a Vocabulary. Received: {type(vocabulary).__name__}. Make one from the training "

@@ -16,7 +16,7 @@ SUBWORDS = fit_vocabulary(["low lower lowest newer newest"] * 3, unit="subword",
 
 
 def letters(batch: np.ndarray) -> list[str]:
-    return LETTERS.decode(batch)
+    return LETTERS.decode(abs(batch))  # the first code of a row that goes on is negative
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -310,6 +310,17 @@ def test_each_row_goes_on_where_it_ended_in_the_batch_before():
     np.testing.assert_array_equal(batches[-1][0], batches[1][0])
 
 
+def test_the_first_code_of_a_row_that_goes_on_and_no_other_is_negative():
+    batches = language_model_batches("abcdefghijklmnopqrs", LETTERS, batch_size=2, steps=3)
+    signs = [np.sign(x).tolist() for x, _ in batches]
+    assert signs == [[[1, 1, 1]] * 2, [[-1, 1, 1]] * 2, [[-1, 1, 1]] * 2]
+    assert np.sign(batches[-1][0])[:, 0].tolist() == [-1, -1]
+    assert [letters(x) for x, _ in batches] == [letters(x) for x, _ in batches]  # asking twice turns no sign
+    batches.on_epoch_end()
+    assert (batches[0][0] > 0).all()
+    assert all((y > 0).all() for _, y in batches)
+
+
 def test_what_does_not_fill_a_batch_is_dropped_at_the_end_and_counted():
     batches = language_model_batches("abcdefghijklmnopqrs", LETTERS, batch_size=2, steps=3)
     assert [letters(x) for x, _ in batches] == [["abc", "jkl"], ["def", "mno"], ["ghi", "pqr"]]
@@ -479,3 +490,35 @@ def test_options_of_a_vocabulary_are_checked_before_any_work():
         fit_vocabulary(None, min_count=0)
     with pytest.raises(TypeError, match="`size` must be a whole number"):
         fit_vocabulary(None, size=1e4)
+
+
+def test_class_weights_make_rare_labels_count_as_much_as_frequent_ones():
+    batches = text_batches(["a", "b", "c"], ["yes", "no", "yes"], vocabulary=LETTERS, class_weight="balanced")
+    x, y, weight = batches[0]
+    assert (len(x), y.tolist()) == (3, [1, 0, 1])
+    assert weight.tolist() == [0.75, 1.5, 0.75]
+
+
+def test_class_weights_by_name_follow_their_texts_into_shuffled_batches():
+    options = {"vocabulary": LETTERS, "class_weight": {"yes": 2, "no": 0.5}, "shuffle": True, "batch_size": 2}
+    batches = text_batches(["a", "b", "c"], ["yes", "no", "yes"], **options)
+    assert [[2.0 if one else 0.5 for one in y] for _, y, _ in batches] == [weight.tolist() for *_, weight in batches]
+
+
+@pytest.mark.parametrize(
+    ("weights", "wrong"), [({"yes": 1}, "no"), ({"yes": 1, "no": -1}, "no"), ({"yes": 1, "no": 1, "yess": 2}, "yess")]
+)
+def test_class_weights_that_do_not_fit_the_labels_are_refused(weights, wrong):
+    with pytest.raises(ValueError, match=rf"`class_weight` must give each of \['no', 'yes'\] .* wrong at '{wrong}'"):
+        text_batches(["a", "b"], ["yes", "no"], vocabulary=LETTERS, class_weight=weights)
+
+
+def test_class_weights_of_another_kind_are_refused():
+    with pytest.raises(TypeError, match=r"`class_weight` must be 'balanced', a dict or None\. Received: 2"):
+        text_batches(["a", "b"], ["yes", "no"], vocabulary=LETTERS, class_weight=2)
+
+
+@pytest.mark.parametrize(("labels", "received"), [(None, "no labels"), ([["yes"], ["no", "yes"]], "lists of labels")])
+def test_class_weights_without_a_label_for_each_text_are_refused(labels, received):
+    with pytest.raises(ValueError, match=f"`class_weight` needs one label for each text. Received: {received}"):
+        text_batches(["a", "b"], labels, vocabulary=LETTERS, class_weight="balanced")
