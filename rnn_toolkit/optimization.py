@@ -1,5 +1,7 @@
 """Optimizers with the defaults we would give a friend."""
 
+from collections.abc import Sequence
+
 import keras
 
 from rnn_toolkit._checks import one_of, whole_number
@@ -18,6 +20,7 @@ def make_optimizer(
     weight_decay: float = 0.0,
     steps: int | None = None,
     average: float | None = None,
+    rate_factors: Sequence[float] | None = None,
 ) -> keras.optimizers.Optimizer:
     """Make an Adam optimizer that clips gradients, decays weights and follows a schedule.
 
@@ -37,14 +40,16 @@ def make_optimizer(
         steps: Training steps in all, which the schedules need: `epochs * len(train)`.
         average: Momentum of a moving average of the weights, between 0 and 1 (0.999 averages about the last 1,000
             steps); `None` keeps none. `fit` ends with the average in place of the weights.
+        rate_factors: What the rate is multiplied by for each of `model.trainable_variables`, in their order, as
+            `fine_tune` does it; `None` trains all at one rate.
 
     Returns:
-        `keras.optimizers.Adam`, or `AdamW` with weight decay.
+        `keras.optimizers.Adam`, or `AdamW` with weight decay or `rate_factors`.
 
     Raises:
         TypeError: If `steps` is no whole number.
-        ValueError: On an unknown schedule, a schedule without `steps` or with too few, or a `learning_rate`, `clip`
-            or `average` out of range.
+        ValueError: On an unknown schedule, a schedule without `steps` or with too few, or a `learning_rate`, `clip`,
+            `average` or `rate_factors` out of range.
 
     Example:
         >>> optimizer = make_optimizer(0.01, schedule="cosine", steps=100)
@@ -66,6 +71,8 @@ def make_optimizer(
     options = {"global_clipnorm": 1.0 if clip == "auto" else clip}
     if average is not None:
         options |= {"use_ema": True, "ema_momentum": average}
+    if rate_factors is not None:
+        return LayerwiseAdamW(rate, rate_factors=rate_factors, weight_decay=weight_decay, **options)
     if not weight_decay:
         return keras.optimizers.Adam(rate, **options)
     return KernelDecayAdamW(rate, weight_decay=weight_decay, **options)
@@ -82,6 +89,52 @@ class KernelDecayAdamW(keras.optimizers.AdamW):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.exclude_from_weight_decay(var_names=["bias", "embeddings", "gamma", "beta"])
+
+
+@keras.saving.register_keras_serializable("rnn_toolkit")
+class LayerwiseAdamW(KernelDecayAdamW):
+    """AdamW that trains each variable at a rate of its own, decay included.
+
+    Unlike several optimizers in a `keras.optimizers.MultiOptimizer`, it clips by the norm of all gradients together.
+
+    Args:
+        rate_factors: What the rate is multiplied by for each trainable variable, in the order of the model.
+    """
+
+    def __init__(self, *args, rate_factors: Sequence[float], **kwargs):
+        super().__init__(*args, **kwargs)
+        self.rate_factors = [float(factor) for factor in rate_factors]
+        if not all(0 <= factor < float("inf") for factor in self.rate_factors):
+            raise ValueError(
+                f"`rate_factors` must be numbers not below zero. Received: {self.rate_factors}. Pass 1 to train at the "
+                "full rate; to leave a layer as it is, set `layer.trainable = False`."
+            )
+
+    def build(self, variables):
+        """Make the moments of each variable."""
+        if not self.built and len(variables) != len(self.rate_factors):
+            raise ValueError(
+                f"`rate_factors` has {len(self.rate_factors)} numbers, but the model has {len(variables)} trainable "
+                "variables. Pass one for each of `model.trainable_variables`, and compile anew whenever a layer is "
+                "frozen or unfrozen."
+            )
+        super().build(variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Decay and move one variable."""
+        # A variable comes here without its path on TensorFlow; its place is known everywhere.
+        learning_rate = learning_rate * self.rate_factors[self._get_variable_index(variable)]
+        if self.weight_decay and self._use_weight_decay(variable):
+            decay = keras.ops.cast(learning_rate * self.weight_decay, variable.dtype)
+            self.assign_sub(variable, keras.ops.multiply(variable, decay))
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self):
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "rate_factors": self.rate_factors}
+
+    def _apply_weight_decay(self, variables):
+        """Leave it to `update_step`, which knows the rate of a variable."""
 
 
 def learning_rates(

@@ -119,6 +119,72 @@ def test_weight_decay_shrinks_kernels_and_leaves_biases_alone():
     assert float(model.weights[1][0]) == pytest.approx(bias)
 
 
+def two_kernels(optimizer):
+    """Return a compiled model of two kernels that are one."""
+    layers = [keras.layers.Dense(1, use_bias=False, kernel_initializer="ones") for _ in range(2)]
+    model = keras.Sequential([keras.Input((1,)), *layers])
+    model.compile(optimizer, "mse")
+    return model
+
+
+def stepped(model, gradient):
+    """Return the two kernels after a step along a gradient that is the same for both."""
+    variables = model.trainable_variables
+    model.optimizer.apply([keras.ops.full((1, 1), gradient) for _ in variables], variables)
+    return [keras.ops.convert_to_numpy(variable).item() for variable in variables]
+
+
+@pytest.mark.parametrize("schedule", [None, "cosine"])
+def test_the_first_step_of_each_variable_is_the_rate_times_its_factor(schedule):
+    model = two_kernels(make_optimizer(0.1, schedule=schedule, steps=10, rate_factors=[1.0, 0.5]))
+    assert stepped(model, gradient=3.0) == pytest.approx([0.9, 0.95], rel=1e-5)
+
+
+def test_weight_decay_falls_with_the_rate_of_its_variable():
+    model = two_kernels(make_optimizer(0.1, weight_decay=0.5, rate_factors=[1.0, 0.5]))
+    assert stepped(model, gradient=0.0) == pytest.approx([0.95, 0.975])
+
+
+def test_a_factor_of_nought_leaves_a_variable_alone():
+    model = two_kernels(make_optimizer(0.1, weight_decay=0.5, rate_factors=[0, 1]))
+    assert stepped(model, gradient=3.0) == pytest.approx([1.0, 0.85], rel=1e-5)
+
+
+def test_factors_of_one_train_as_adam_does_and_average_too():
+    x, y = np.array([[1.0], [2.0]], "float32"), np.array([[5.0], [-3.0]], "float32")
+    weights = []
+    for factors in (None, [1.0, 1.0]):
+        model = two_kernels(make_optimizer(0.1, average=0.5, rate_factors=factors))
+        model.fit(x, y, epochs=3, verbose=0)
+        weights.append(np.ravel(model.get_weights()))
+    assert weights[1] == pytest.approx(weights[0], rel=1e-6)
+
+
+def test_a_model_that_is_saved_and_loaded_keeps_its_factors(tmp_path):
+    model = two_kernels(make_optimizer(0.1, weight_decay=0.5, rate_factors=[1.0, 0.5]))
+    stepped(model, gradient=0.0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert stepped(loaded, gradient=0.0) == pytest.approx([0.95 * 0.95, 0.975 * 0.975])
+
+
+def test_gradients_of_all_variables_are_clipped_together_whatever_their_factors():
+    optimizer = make_optimizer(rate_factors=[1.0, 0.5])
+    clipped = optimizer._clip_gradients([keras.ops.full((1, 1), 3.0), keras.ops.full((1, 1), 4.0)])
+    assert [float(one[0, 0]) for one in clipped] == pytest.approx([0.6, 0.8])
+
+
+def test_factors_of_another_number_of_variables_are_refused():
+    with pytest.raises(ValueError, match=r"has 3 numbers, but the model has 2 trainable variables\. Pass one for each"):
+        stepped(two_kernels(make_optimizer(rate_factors=[1, 1, 1])), gradient=1.0)
+
+
+@pytest.mark.parametrize("factor", [-0.5, float("nan"), float("inf")])
+def test_a_factor_that_is_no_share_is_refused(factor):
+    with pytest.raises(ValueError, match=r"`rate_factors` must be numbers not below zero\. Received"):
+        make_optimizer(rate_factors=[factor])
+
+
 def test_an_unknown_schedule_is_refused_and_the_nearest_offered():
     with pytest.raises(ValueError, match=r"`schedule` must be one of .* Did you mean 'cosine'\?"):
         make_optimizer(schedule="cosinus", steps=1)
