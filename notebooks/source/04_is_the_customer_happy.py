@@ -1,0 +1,165 @@
+# %% [markdown]
+# # Is the customer happy?
+#
+# {colab}
+#
+# **Is a message to a support desk angry, happy, or just a question?** You train a recurrent network on a column of
+# texts and a column of labels, put a bag of words beside it, look at what both get wrong, and let the network mark the
+# words that led it to its answer. Then change two lines, and it works on your own texts.
+#
+# About 3 minutes on two CPU cores.
+
+# %%
+import keras
+import pandas as pd
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+import rnn_toolkit as rt
+
+# %% tags=["parameters"]
+epochs = 20  # passes through the training messages
+seeds = [0, 1, 2]  # one network each
+own_file = None  # path of your own CSV file, with the columns `message`, `sentiment` and `split`
+
+# %% [markdown]
+# ## The data
+#
+# 918 short messages in three moods, written for this project. Almost half of them are hard on purpose: irony, negation,
+# praise and blame in one sentence. `split` says which are to learn from, to choose by, and to judge by.
+
+# %%
+frame = rt.datasets.load_support_messages() if own_file is None else pd.read_csv(own_file)
+train_rows, validation_rows, test_rows = (frame[frame["split"] == part] for part in ("train", "validation", "test"))
+frame.sample(5, random_state=seeds[0])
+
+# %%
+counts = frame.groupby(["split", "sentiment"]).size().unstack()
+axes = counts.plot.barh(figsize=(9, 2.5), stacked=True, color=["#e69f00", "#8c8c8c", "#0072b2"], title="Messages")
+axes.spines[["top", "right"]].set_visible(False)
+_ = axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+
+# %% [markdown]
+# ## A bag of words first
+#
+# It counts words and pairs of words, and ignores everything else about their order. It is quick, and hard to beat on
+# few texts; a network that does not beat it has no reason to exist.
+
+# %%
+bag = make_pipeline(
+    TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+|[^\w\s]"),
+    LogisticRegression(C=10, max_iter=1000),
+)
+bag.fit(train_rows["message"], train_rows["sentiment"])
+bag_accuracy = bag.score(test_rows["message"], test_rows["sentiment"])
+f"bag of words: {bag_accuracy:.1%} of {len(test_rows)} test messages"
+
+# %% [markdown]
+# ## From texts to numbers
+#
+# The vocabulary is fitted on the training messages only. Batches are padded on the right; messages of like length
+# share a batch, so that little of it is padding.
+
+# %%
+vocabulary = rt.fit_vocabulary(train_rows["message"])
+train = rt.text_batches(
+    train_rows["message"], train_rows["sentiment"], vocabulary=vocabulary, batch_size=32, shuffle=True
+)
+validation = rt.text_batches(
+    validation_rows["message"], validation_rows["sentiment"], vocabulary=vocabulary, classes=train.classes
+)
+vocabulary, train, f"{train.padding:.0%} padding"
+
+# %% [markdown]
+# ## The network
+#
+# An embedding gives each word a vector, a GRU reads the message in both directions, and what it noted at each word is
+# summed up in a mean and a maximum. Three networks from three seeds vote: on 138 messages a single score swings by
+# several points from seed to seed.
+
+# %%
+models = []
+for seed in seeds:
+    keras.utils.set_random_seed(seed)
+    model = rt.build_text_classifier(
+        vocabulary,
+        train.classes,
+        dropout=0.5,
+        word_dropout=0.3,
+        optimizer=rt.make_optimizer(3e-3, schedule="one_cycle", steps=epochs * len(train)),
+    )
+    history = rt.train(model, train, validation, epochs=epochs)
+    models.append(model)
+axes = rt.plot_history(history)
+
+# %% [markdown]
+# ## Side by side
+
+# %%
+answers = [rt.classify(model, test_rows["message"]) for model in models]
+mean = sum(answer[train.classes] for answer in answers) / len(answers)
+test_rows = test_rows.assign(network=mean.idxmax(axis=1), bag=bag.predict(test_rows["message"]))
+right = test_rows[["network", "bag"]].eq(test_rows["sentiment"], axis=0)
+table = pd.concat([right.mean().rename("all"), right.groupby(test_rows["hard"].replace("", "plain")).mean().T], axis=1)
+table.round(2)
+
+# %% [markdown]
+# Read along the rows: `plain` messages are easy for both, `irony` for neither. Two readers who err on different
+# messages know more together:
+
+# %%
+both = (mean + pd.DataFrame(bag.predict_proba(test_rows["message"]), mean.index, bag.classes_)) / 2
+accuracy = {
+    "bag of words": bag_accuracy,
+    "each network": [round((answer["label"] == test_rows["sentiment"]).mean(), 3) for answer in answers],
+    "networks, voting": right["network"].mean(),
+    "networks and bag": (both.idxmax(axis=1) == test_rows["sentiment"]).mean(),
+}
+accuracy
+
+# %% [markdown]
+# ## Look at the errors
+#
+# The messages that the networks were surest about, and wrong.
+
+# %%
+wrong = test_rows[test_rows["network"] != test_rows["sentiment"]].assign(sure=mean.max(axis=1))
+pd.set_option("display.max_colwidth", None)
+wrong.nlargest(5, "sure")[["message", "sentiment", "network", "sure"]].round(2)
+
+# %% [markdown]
+# ## Which words did it?
+#
+# `rt.explain_text` says how much each word spoke for the label, or against it. Blue words led the network to its
+# answer.
+
+# %%
+best = models[0]
+for message in wrong.nlargest(2, "sure")["message"]:
+    rt.plot_explanation(rt.explain_text(best, message))
+
+# %% [markdown]
+# ## Use it
+#
+# The file holds vocabulary, network and labels: raw text in, labels by name out, in any process that has imported
+# `rnn_toolkit`.
+
+# %%
+best.save("mood.keras")
+mood = keras.models.load_model("mood.keras")
+messages = ["Took three weeks, but it works.", "Where do I change my address?", "Broken again. Third time this month."]
+rt.classify(mood, messages).round(2).assign(message=messages)
+
+# %% [markdown]
+# ## What to try next
+#
+# - Your own texts: set `own_file` at the top.
+# - `rt.datasets.load_imdb()`: 25,000 texts to learn from instead of 642.
+# - Pretrained word vectors: `matrix, coverage = rt.load_word_vectors("glove.6B.100d.txt", vocabulary)`, then
+#   `rt.build_text_classifier(..., embedding=matrix)`.
+# - Several labels for a text: pass lists of labels to `rt.text_batches`, and `multi_label=True`.
+
+# %%
+assert set(mood.layers[-1].classes) == {"negative", "neutral", "positive"}
+assert len(wrong) < len(test_rows)
