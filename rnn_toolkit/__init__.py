@@ -1,14 +1,18 @@
-"""rnn_toolkit: recurrent networks in Keras that work, from a table to a scored forecast.
+"""rnn_toolkit: recurrent networks in Keras that work, from a table or a pile of texts to an honest score.
 
 In working order:
 
 - tables: `datasets`, `ForecastTask`, `split_by_time`, `Windows`, `check_leakage`
-- texts: `fit_vocabulary`, `Vocabulary`, `text_batches`, `language_model_batches`, `pad`
-- models: `recurrent_layers`, `build_forecaster`, `make_optimizer`
-- training: `train`, `load_best`, `load_history`, `default_callbacks`, `callbacks`, `Monitor`
-- judgement: `backtest`, `score`
-- use: `forecast`, `conformalize`
-- pictures: `plot_history`, `plot_schedule`, `plot_forecast`, `plot_errors`
+- texts: `fit_vocabulary`, `Vocabulary`, `load_word_vectors`, `text_batches`, `tag_batches`, `language_model_batches`,
+  `pad`
+- models: `recurrent_layers`, `build_forecaster`, `build_text_classifier`, `build_tagger`, `build_language_model`,
+  `WeightDrop`, `ActivationRegularization`, `make_optimizer`
+- training: `train`, `load_best`, `load_history`, `default_callbacks`, `callbacks`, `Monitor`,
+  `classifier_from_language_model`, `fine_tune`
+- judgement: `backtest`, `score`, `score_tags`, `score_language_model`
+- use: `forecast`, `conformalize`, `classify`, `explain_text`, `tag`, `generate`, `next_token_probabilities`,
+  `copied_share`
+- pictures: `plot_history`, `plot_schedule`, `plot_forecast`, `plot_errors`, `plot_explanation`
 """
 
 try:
@@ -22,44 +26,71 @@ except ModuleNotFoundError as error:
 from rnn_toolkit import callbacks, datasets
 from rnn_toolkit.callbacks import default_callbacks
 from rnn_toolkit.evaluation import backtest, score
+from rnn_toolkit.forecast_plots import plot_errors, plot_forecast
 from rnn_toolkit.forecasting import conformalize, forecast
+from rnn_toolkit.generation import copied_share, generate, next_token_probabilities
+from rnn_toolkit.language import score_language_model
+from rnn_toolkit.language_layers import ActivationRegularization, WeightDrop
 from rnn_toolkit.leakage import check_leakage
 from rnn_toolkit.models import build_forecaster, recurrent_layers
 from rnn_toolkit.monitoring import Monitor
 from rnn_toolkit.optimization import make_optimizer
-from rnn_toolkit.plotting import plot_errors, plot_forecast, plot_history, plot_schedule
+from rnn_toolkit.plotting import plot_explanation, plot_history, plot_schedule
+from rnn_toolkit.recognition import classify, explain_text, tag
 from rnn_toolkit.series import ForecastTask
+from rnn_toolkit.tagging import score_tags, tag_batches
 from rnn_toolkit.text import language_model_batches, pad, text_batches
+from rnn_toolkit.text_models import build_language_model, build_tagger, build_text_classifier
 from rnn_toolkit.training import load_best, load_history, train
+from rnn_toolkit.transfer import classifier_from_language_model, fine_tune
+from rnn_toolkit.vectors import load_word_vectors
 from rnn_toolkit.vocabulary import Vocabulary, fit_vocabulary
 from rnn_toolkit.windows import Windows, split_by_time
 
 __all__ = [
+    "ActivationRegularization",
     "ForecastTask",
     "Monitor",
     "Vocabulary",
+    "WeightDrop",
     "Windows",
     "backtest",
     "build_forecaster",
+    "build_language_model",
+    "build_tagger",
+    "build_text_classifier",
     "callbacks",
     "check_leakage",
+    "classifier_from_language_model",
+    "classify",
     "conformalize",
+    "copied_share",
     "datasets",
     "default_callbacks",
+    "explain_text",
+    "fine_tune",
     "fit_vocabulary",
     "forecast",
+    "generate",
     "language_model_batches",
     "load_best",
     "load_history",
+    "load_word_vectors",
     "make_optimizer",
+    "next_token_probabilities",
     "pad",
     "plot_errors",
+    "plot_explanation",
     "plot_forecast",
     "plot_history",
     "plot_schedule",
     "recurrent_layers",
     "score",
+    "score_language_model",
+    "score_tags",
     "split_by_time",
+    "tag",
+    "tag_batches",
     "text_batches",
     "train",
 ]
