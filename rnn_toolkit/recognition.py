@@ -46,7 +46,8 @@ def classify(
         texts, vocabulary=embedding.vocabulary, length=length, batch_size=batch_size, bucket=True, shuffle=False
     )
     probabilities = np.empty((len(batches.lengths), len(labels.classes)), "float32")
-    probabilities[batches.order] = model.predict(batches, verbose=0)
+    # Not by `predict`, whose warnings about new widths would fill the page.
+    probabilities[batches.order] = np.concatenate([model.predict_on_batch(x) for (x,) in batches])
     if labels.multi_label:
         label = [[one for one, share in zip(labels.classes, row, strict=True) if share >= 0.5] for row in probabilities]
     else:

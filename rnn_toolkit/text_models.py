@@ -197,13 +197,12 @@ def build_language_model(
             keras.layers.SpatialDropout1D(0.2),
         ]
     width = (64 if is_character else 256) if embedding is None else whole_number(embedding, "embedding")
-    core = NextToken(
-        TokenEmbedding(vocabulary, width, word_dropout=word_dropout, mask_zero=False),
-        layers,
-        tied=not is_character if tied is None else tied,
-        batch_size=batch_size,
-        name="next_token",
-    )
+    tied = not is_character if tied is None else tied
+    # Keras' own start, within 0.05 of zero, tells tokens apart so faintly that the first epochs learn little; but
+    # vectors that also score the outputs must start small, or the first guesses are far too sure.
+    start = "uniform" if tied else keras.initializers.RandomNormal(stddev=1.0)
+    embed = TokenEmbedding(vocabulary, width, word_dropout=word_dropout, mask_zero=False, embeddings_initializer=start)
+    core = NextToken(embed, layers, tied=tied, batch_size=batch_size, name="next_token")
     model = keras.Sequential([keras.Input((None,), dtype="int32"), core], name="language_model")
     model.compile(optimizer or make_optimizer(), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model

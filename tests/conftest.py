@@ -1,11 +1,19 @@
-"""What every test gets: pictures without a screen, the same seed, and no figure left open."""
+"""What every test gets: pictures without a screen, the same seed, Ctrl-C, and no figure left open."""
 
 import os
+import signal
 import sys
 
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c():
+    """Let Ctrl-C be pressed: a process that a shell starts in the background is born to ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
