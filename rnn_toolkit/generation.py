@@ -149,9 +149,8 @@ def copied_share(text: str, source: str | Iterable[str], *, length: int = 40) ->
             f"`text` has {len(text)} characters, but a run has {length}. Let the model write more, or lower `length`."
         )
     wanted = {text[first : first + length] for first in range(len(text) - length + 1)}
-    found = set()
-    for one in sources:
-        found.update(wanted & {one[first : first + length] for first in range(len(one) - length + 1)})
+    runs = (one[first : first + length] for one in sources for first in range(len(one) - length + 1))
+    found = wanted.intersection(runs)
     is_copied = np.zeros(len(text), bool)
     for first in range(len(text) - length + 1):
         if text[first : first + length] in found:

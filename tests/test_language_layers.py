@@ -12,14 +12,6 @@ LETTERS = fit_vocabulary(["abcdefghijklmnopqrstuvwxyz"], unit="character")
 ABC = fit_vocabulary(["abc"], unit="character")  # "a", "b" and "c" have the codes 2, 3 and 4
 
 
-@pytest.fixture
-def half_precision():
-    """Compute in float16."""
-    keras.config.set_dtype_policy("mixed_float16")
-    yield
-    keras.config.set_dtype_policy("float32")
-
-
 def array(values) -> np.ndarray:
     return keras.ops.convert_to_numpy(values)
 
