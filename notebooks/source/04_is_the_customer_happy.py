@@ -7,7 +7,7 @@
 # texts and a column of labels, put a bag of words beside it, look at what both get wrong, and let the network mark the
 # words that led it to its answer. Then change two lines, and it works on your own texts.
 #
-# About 3 minutes on two CPU cores.
+# About 1 minute on two CPU cores.
 
 # %%
 import keras
