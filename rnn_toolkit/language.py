@@ -8,9 +8,9 @@ import pandas as pd
 from keras import ops
 
 from rnn_toolkit.language_layers import NextToken
-from rnn_toolkit.text import TokenStreams
+from rnn_toolkit.text import TokenStreams, encode_joined
 from rnn_toolkit.text_layers import text_layer_of
-from rnn_toolkit.vocabulary import Vocabulary, checked_texts
+from rnn_toolkit.vocabulary import Vocabulary
 
 _STEPS = 256  # tokens of a plain text read at once
 _DISCOUNT = 0.75  # where no pair occurs just once; Jurafsky and Martin, "Speech and language processing", chapter 3
@@ -169,8 +169,7 @@ def _codes(text, name, vocabulary: Vocabulary) -> np.ndarray:
     if isinstance(text, TokenStreams):
         _check_vocabulary(text, name, vocabulary)
         return text.codes
-    texts = checked_texts([text] if isinstance(text, str) else text, name)
-    return vocabulary.encode_flat([f"{one}\n" for one in texts[:-1]] + texts[-1:])[0]
+    return encode_joined(text, vocabulary, name=name)
 
 
 def _check_vocabulary(streams, name, vocabulary):

@@ -121,6 +121,8 @@ class NextToken(keras.layers.Layer):
     Source: Tied weights: Press and Wolf, 2017, "Using the output embedding to improve language models", EACL.
     """
 
+    made_by = "rt.build_language_model"
+
     def __init__(self, embedding, layers, *, tied: bool = False, batch_size: int = 64, **kwargs):
         super().__init__(**kwargs)
         self.embedding, self.stack, self.tied, self.batch_size = embedding, list(layers), tied, batch_size

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from rnn_toolkit._checks import nearest, one_of, whole_number
-from rnn_toolkit.vocabulary import PADDING, UNKNOWN, Vocabulary, checked_texts, is_missing, listed
+from rnn_toolkit.vocabulary import PADDING, UNKNOWN, Vocabulary, check_vocabulary, checked_texts, is_missing, listed
 
 
 def pad(sequences: Iterable, *, length: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -393,8 +393,7 @@ def language_model_batches(
         trajectories", Neural Computation 2(4).
     """
     check_options(vocabulary, batch_size=batch_size, seed=seed, steps=steps)
-    texts = checked_texts([text] if isinstance(text, str) else text, "text")
-    codes, _ = vocabulary.encode_flat([f"{one}\n" for one in texts[:-1]] + texts[-1:])
+    codes = encode_joined(text, vocabulary, name="text")
     needed = batch_size * steps + 1 + (steps - 1 if shift else 0)
     if len(codes) < needed:
         raise ValueError(
@@ -404,12 +403,14 @@ def language_model_batches(
     return TokenStreams(codes, vocabulary=vocabulary, batch_size=batch_size, steps=steps, shift=shift, seed=seed)
 
 
+def encode_joined(text: str | Iterable[str], vocabulary: Vocabulary, *, name: str) -> np.ndarray:
+    """Return the codes of a text, or of several that new lines join."""
+    texts = checked_texts([text] if isinstance(text, str) else text, name)
+    return vocabulary.encode_flat([f"{one}\n" for one in texts[:-1]] + texts[-1:])[0]
+
+
 def check_options(vocabulary, *, seed, **counts):
-    if not isinstance(vocabulary, Vocabulary):
-        raise TypeError(
-            f"`vocabulary` must be a Vocabulary. Received: {type(vocabulary).__name__}. Make one from the training "
-            "texts: `rt.fit_vocabulary(texts)`."
-        )
+    check_vocabulary(vocabulary)
     whole_number(seed, "seed", minimum=0)
     for name, count in counts.items():
         whole_number(count, name)

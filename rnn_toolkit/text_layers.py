@@ -35,6 +35,8 @@ class TokenEmbedding(keras.layers.Embedding):
         recurrent neural networks", NeurIPS.
     """
 
+    made_by = "rt.build_text_classifier or rt.build_tagger"
+
     def __init__(self, vocabulary: Vocabulary, output_dim: int, *, word_dropout: float = 0.0, **kwargs):
         kwargs = {"mask_zero": True} | kwargs
         kwargs.pop("input_dim", None)  # it stands in the config of Keras' layer
@@ -164,6 +166,8 @@ class Labels(keras.layers.Dense):
         `(..., len(classes))`; without `multi_label` they add up to 1.
     """
 
+    made_by = TokenEmbedding.made_by
+
     def __init__(self, classes: Sequence, *, multi_label: bool = False, **kwargs):
         kwargs = {"activation": "sigmoid" if multi_label else "softmax"} | kwargs
         kwargs.pop("units", None)  # it stands in the config of Keras' layer
@@ -185,11 +189,9 @@ def text_layer_of(model: keras.Model, kind: type):
     for layer in model.layers:
         if isinstance(layer, kind):
             return layer
-    is_writer = kind.__name__ == "NextToken"
-    made_by = "rt.build_language_model" if is_writer else "rt.build_text_classifier or rt.build_tagger"
     raise ValueError(
-        f"Model {model.name!r} carries no `{kind.__module__}.{kind.__name__}`. Build it with {made_by}, or put that "
-        "layer into your own."
+        f"Model {model.name!r} carries no `{kind.__module__}.{kind.__name__}`. Build it with {kind.made_by}, or put "
+        "that layer into your own."
     )
 
 

@@ -12,7 +12,7 @@ from rnn_toolkit.models import recurrent_layers
 from rnn_toolkit.optimization import make_optimizer
 from rnn_toolkit.tagging import TokenAccuracy
 from rnn_toolkit.text_layers import Labels, MaskedPooling, TokenEmbedding
-from rnn_toolkit.vocabulary import Vocabulary
+from rnn_toolkit.vocabulary import Vocabulary, check_vocabulary
 
 
 def build_text_classifier(
@@ -58,7 +58,7 @@ def build_text_classifier(
         >>> build_text_classifier(vocabulary, ["bad", "good"]).output_shape
         (None, 2)
     """
-    _check_vocabulary(vocabulary)
+    check_vocabulary(vocabulary)
     classes = _checked_classes(classes, multi_label)
     if layers is None:
         layers = recurrent_layers("gru", (64,), bidirectional=True, return_sequences=True)
@@ -122,7 +122,7 @@ def build_tagger(
 
     Source: Huang et al., 2015, "Bidirectional LSTM-CRF models for sequence tagging", arXiv:1508.01991; without the CRF.
     """
-    _check_vocabulary(vocabulary)
+    check_vocabulary(vocabulary)
     tags = _checked_classes(tags)
     if layers is None:
         layers = recurrent_layers("gru", (64,), bidirectional=True, return_sequences=True)
@@ -188,7 +188,7 @@ def build_language_model(
 
     Source: Merity et al., 2018, "Regularizing and optimizing LSTM language models", ICLR.
     """
-    _check_vocabulary(vocabulary)
+    check_vocabulary(vocabulary)
     whole_number(batch_size, "batch_size")
     is_character = vocabulary.unit == "character"
     if layers is None:
@@ -223,14 +223,6 @@ def _token_embedding(vocabulary, embedding, word_dropout=0.0) -> TokenEmbedding:
         layer.build((None, None))
         layer.embeddings.assign(embedding)
     return layer
-
-
-def _check_vocabulary(vocabulary):
-    if not isinstance(vocabulary, Vocabulary):
-        raise TypeError(
-            f"`vocabulary` must be a Vocabulary. Received: {type(vocabulary).__name__}. Make one from the training "
-            "texts: `rt.fit_vocabulary(texts)`."
-        )
 
 
 def _checked_classes(classes, multi_label=False) -> list:

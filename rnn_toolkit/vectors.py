@@ -15,7 +15,7 @@ from typing import NoReturn
 import numpy as np
 
 from rnn_toolkit._checks import whole_number
-from rnn_toolkit.vocabulary import PADDING, SPECIAL, Vocabulary
+from rnn_toolkit.vocabulary import PADDING, SPECIAL, Vocabulary, check_vocabulary
 
 _NUMBER = re.compile(rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _REMEDY = "Pass vectors in the text format of GloVe or fastText (.txt, .vec, or either as .gz), out of their .zip."
@@ -68,7 +68,7 @@ def load_word_vectors(path: str | Path, vocabulary: Vocabulary, *, seed: int = 0
         vector do better when drawn as widely as the others.
     """
     seed = whole_number(seed, "seed", minimum=0)
-    _check_vocabulary(vocabulary)
+    _check_words(vocabulary)
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"`path` must name a file of word vectors. Received: {path}. Correct it, or download.")
@@ -104,12 +104,8 @@ def load_word_vectors(path: str | Path, vocabulary: Vocabulary, *, seed: int = 0
     return matrix, float(is_found.sum() / len(codes))
 
 
-def _check_vocabulary(vocabulary):
-    if not isinstance(vocabulary, Vocabulary):
-        raise TypeError(
-            f"`vocabulary` must be a Vocabulary. Received: {type(vocabulary).__name__}. Make one of the training texts "
-            "with `fit_vocabulary`."
-        )
+def _check_words(vocabulary):
+    check_vocabulary(vocabulary)
     if vocabulary.unit != "word":
         raise ValueError(
             f"`vocabulary` must be one of words, as the vectors are. Received: {vocabulary!r}. Make one with "

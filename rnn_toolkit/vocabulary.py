@@ -243,6 +243,14 @@ def _is_joined(before, word) -> bool:
     return all(unicodedata.name(one[0], "").startswith(scripts) for one in (before, word))
 
 
+def check_vocabulary(vocabulary) -> None:
+    if not isinstance(vocabulary, Vocabulary):
+        raise TypeError(
+            f"`vocabulary` must be a Vocabulary. Received: {type(vocabulary).__name__}. Make one from the training "
+            "texts: `rt.fit_vocabulary(texts)`."
+        )
+
+
 def listed(values, name) -> list:
     is_list = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
     if not is_list or getattr(values, "ndim", 1) != 1:

@@ -30,13 +30,13 @@ own_file = None  # path of your own CSV file, with the columns `message`, `senti
 # praise and blame in one sentence. `split` says which are to learn from, to choose by, and to judge by.
 
 # %%
-frame = rt.datasets.load_support_messages() if own_file is None else pd.read_csv(own_file)
+frame = rt.datasets.load_support_messages() if own_file is None else pd.read_csv(own_file).assign(hard="")
 train_rows, validation_rows, test_rows = (frame[frame["split"] == part] for part in ("train", "validation", "test"))
 frame.sample(5, random_state=seeds[0])
 
 # %%
 counts = frame.groupby(["split", "sentiment"]).size().unstack()
-axes = counts.plot.barh(figsize=(9, 2.5), stacked=True, color=["#e69f00", "#8c8c8c", "#0072b2"], title="Messages")
+axes = counts.plot.barh(figsize=(9, 2.5), stacked=True, colormap="cividis", title="Messages")
 axes.spines[["top", "right"]].set_visible(False)
 _ = axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 
@@ -168,5 +168,5 @@ rt.classify(mood, messages).round(2).assign(message=messages)
 # - Several labels for a text: pass lists of labels to `rt.text_batches`, and `multi_label=True`.
 
 # %%
-assert set(mood.layers[-1].classes) == {"negative", "neutral", "positive"}
+assert mood.layers[-1].classes == sorted(frame["sentiment"].unique())
 assert len(wrong) < len(test_rows)
