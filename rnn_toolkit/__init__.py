@@ -10,9 +10,11 @@ In working order:
 - training: `train`, `load_best`, `load_history`, `default_callbacks`, `callbacks`, `Monitor`,
   `classifier_from_language_model`, `fine_tune`
 - judgement: `backtest`, `score`, `score_tags`, `score_language_model`
+- diagnosis: `diagnose`, `gradient_flow`, `layer_statistics`, `find_learning_rate`, `overfit_one_batch`
 - use: `forecast`, `conformalize`, `classify`, `explain_text`, `tag`, `generate`, `next_token_probabilities`,
   `copied_share`
-- pictures: `plot_history`, `plot_schedule`, `plot_forecast`, `plot_errors`, `plot_explanation`
+- pictures: `plot_history`, `plot_schedule`, `plot_forecast`, `plot_errors`, `plot_explanation`,
+  `plot_gradient_flow`, `plot_learning_rates`
 """
 
 try:
@@ -25,17 +27,27 @@ except ModuleNotFoundError as error:
 
 from rnn_toolkit import callbacks, datasets
 from rnn_toolkit.callbacks import default_callbacks
+from rnn_toolkit.diagnostics import diagnose
+from rnn_toolkit.dry_runs import find_learning_rate, overfit_one_batch
 from rnn_toolkit.evaluation import backtest, score
 from rnn_toolkit.forecast_plots import plot_errors, plot_forecast
 from rnn_toolkit.forecasting import conformalize, forecast
 from rnn_toolkit.generation import copied_share, generate, next_token_probabilities
+from rnn_toolkit.gradients import gradient_flow
 from rnn_toolkit.language import score_language_model
 from rnn_toolkit.language_layers import ActivationRegularization, WeightDrop
+from rnn_toolkit.layer_health import layer_statistics
 from rnn_toolkit.leakage import check_leakage
 from rnn_toolkit.models import build_forecaster, recurrent_layers
 from rnn_toolkit.monitoring import Monitor
 from rnn_toolkit.optimization import make_optimizer
-from rnn_toolkit.plotting import plot_explanation, plot_history, plot_schedule
+from rnn_toolkit.plotting import (
+    plot_explanation,
+    plot_gradient_flow,
+    plot_history,
+    plot_learning_rates,
+    plot_schedule,
+)
 from rnn_toolkit.recognition import classify, explain_text, tag
 from rnn_toolkit.series import ForecastTask
 from rnn_toolkit.tagging import score_tags, tag_batches
@@ -67,22 +79,29 @@ __all__ = [
     "copied_share",
     "datasets",
     "default_callbacks",
+    "diagnose",
     "explain_text",
+    "find_learning_rate",
     "fine_tune",
     "fit_vocabulary",
     "forecast",
     "generate",
+    "gradient_flow",
     "language_model_batches",
+    "layer_statistics",
     "load_best",
     "load_history",
     "load_word_vectors",
     "make_optimizer",
     "next_token_probabilities",
+    "overfit_one_batch",
     "pad",
     "plot_errors",
     "plot_explanation",
     "plot_forecast",
+    "plot_gradient_flow",
     "plot_history",
+    "plot_learning_rates",
     "plot_schedule",
     "recurrent_layers",
     "score",

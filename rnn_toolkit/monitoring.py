@@ -176,16 +176,17 @@ class Monitor(keras.callbacks.Callback):
         scale = self._optimizer.loss_scale_factor or 1.0
         gradients = {id(v): dense(g, v) / scale for g, v in zip(grads, variables, strict=True) if g is not None}
         before = {id(v): ops.copy(v) for v in variables}  # most backends assign in place
+        name, limit = _clipping(self._optimizer) if self._clips else (None, None)
+        limit = self._optimizer.clip_limit() if name == "clip_quantile" else limit  # before this step moves it
         apply(grads, trainable_variables)
         squares = [ops.sum(ops.square(g)) for g in gradients.values()]
         norm = ops.sqrt(sum(squares))
         row = [ops.ones(()), norm]
         if self._clips:
-            name, limit = _clipping(self._optimizer)
             if name == "clipvalue":
                 largest = functools.reduce(ops.maximum, [ops.max(ops.abs(g)) for g in gradients.values()])
             else:
-                largest = norm if name == "global_clipnorm" else ops.sqrt(functools.reduce(ops.maximum, squares))
+                largest = ops.sqrt(functools.reduce(ops.maximum, squares)) if name == "clipnorm" else norm
             row.append(ops.cast(largest > limit, "float32"))
         for own in self._owned.values():
             olds = [(float32(before[id(v)]), float32(v)) for v in own if id(v) in before]
@@ -265,7 +266,8 @@ def _clipping(optimizer):
     """Return name and limit of the clipping, or `None`; gradients that are accumulated are clipped later."""
     if optimizer.gradient_accumulation_steps:
         return None
-    limits = {name: getattr(optimizer, name) for name in ("clipnorm", "global_clipnorm", "clipvalue")}
+    names = ("clip_quantile", "clipnorm", "global_clipnorm", "clipvalue")
+    limits = {name: getattr(optimizer, name, None) for name in names}
     return next(((name, limit) for name, limit in limits.items() if limit), None)
 
 

@@ -108,7 +108,10 @@ def compiled_forward(model):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        run = tf.function(lambda x: collect(lambda: model(x)), autograph=False)
+        traced = tf.function(lambda x: collect(lambda: model(x)), autograph=False)
+
+        def run(x):
+            return traced.get_concrete_function(x)(x)  # called itself, TensorFlow warns of the fifth model
     elif keras.backend.backend() == "jax":
         import jax
 
@@ -129,14 +132,21 @@ def compiled_forward(model):
 
 
 def saturation(layer, x, states, mask):
-    """Return the share of gates within 5 % of their bounds, over all steps; `None` if they have no bounds.
+    """Return the share of gates within 5 % of their bounds, over all steps; `None` if they have no bounds."""
+    return gate_shares(layer, x, states, mask)[0]
 
-    The recurrence is run once more, because layers keep their gates to themselves. x is `(batch, timesteps, features)`.
+
+def gate_shares(layer, x, states, mask) -> tuple:
+    """Return the share of gates within 5 % of their bounds, and the mean of the gate that keeps the old state.
+
+    That gate is the forget gate of an LSTM and the update gate of a GRU; a SimpleRNN has none. Over all steps that
+    are not masked; `None` for what there is none of. The recurrence is run once more, because layers keep their gates
+    to themselves. x is `(batch, timesteps, features)`.
     """
     cell = layer.cell
     simple = isinstance(layer, keras.layers.SimpleRNN)
     if (cell.activation is not keras.activations.tanh) if simple else (cell.recurrent_activation not in SIGMOIDS):
-        return None
+        return None, None
     kernel, recurrent = array(cell.kernel), array(cell.recurrent_kernel)
     bias = np.zeros((1, kernel.shape[1])) if cell.bias is None else np.atleast_2d(array(cell.bias))
     inputs = array(x)[:GATE_ROWS] @ kernel + bias[0]  # (batch, timesteps, gates * units)
@@ -146,29 +156,34 @@ def saturation(layer, x, states, mask):
     given = [] if states is None else [array(one)[:GATE_ROWS] for one in keras.tree.flatten(states)]
     h, c = (given + [np.zeros((len(inputs), cell.units), "float32")] * 2)[:2]
     activate, gate = _on_arrays(cell.activation), _on_arrays(getattr(cell, "recurrent_activation", None))
-    bounds, saturated, counted = (-1.0 if simple else 0.05, 0.95), 0, 0
+    bounds, saturated, kept_state, counted = (-1.0 if simple else 0.05, 0.95), 0, 0.0, 0
     for step in range(inputs.shape[1]):
         z, recur, kept = inputs[:, step], h @ recurrent, mask[:, step, None]
         new_c = c
         if simple:
             new_h = activate(z + recur)
-            gates = np.abs(new_h)
+            gates, keeps = np.abs(new_h), np.zeros_like(new_h)
         elif isinstance(layer, keras.layers.LSTM):
             i, f, candidate, o = np.split(z + recur, 4, axis=1)
             gates = gate(np.concatenate([i, f, o], axis=1))
             i, f, o = np.split(gates, 3, axis=1)
+            keeps = f
             new_c = f * c + i * activate(candidate)
             new_h = o * activate(new_c)
         else:
             recur = recur + (bias[1] if len(bias) > 1 else 0.0)
             gates = gate((z + recur)[:, : 2 * cell.units])
             update, reset = np.split(gates, 2, axis=1)
+            keeps = update
             z, recur, own = (one[:, 2 * cell.units :] for one in (z, recur, recurrent))
             new_h = update * h + (1 - update) * activate(z + (reset * recur if cell.reset_after else (reset * h) @ own))
         beyond = (gates < bounds[0]) | (gates > bounds[1])
-        saturated, counted = saturated + np.sum(beyond & kept), counted + kept.sum() * gates.shape[1]
+        saturated, counted = saturated + np.sum(beyond & kept), counted + kept.sum()
+        kept_state += np.sum(keeps, where=kept, dtype="float64")
         h, c = np.where(kept, new_h, h), np.where(kept, new_c, c)
-    return float(saturated / counted) if counted else None
+    if not counted:
+        return None, None
+    return float(saturated / (counted * gates.shape[1])), None if simple else float(kept_state / (counted * cell.units))
 
 
 def numpy(tensor) -> np.ndarray:

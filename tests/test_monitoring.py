@@ -9,6 +9,7 @@ import pytest
 
 from rnn_toolkit.monitoring import Monitor
 from rnn_toolkit.nonfinite import StopOnNaN
+from rnn_toolkit.optimization import make_optimizer
 from rnn_toolkit.probing import named_layers
 
 BACKEND = keras.backend.backend()
@@ -69,6 +70,13 @@ def test_the_norm_is_that_before_clipping_and_the_update_that_after_it():
 def test_every_way_to_clip_is_counted(name):
     history = fit(line(keras.optimizers.SGD(0.0, **{name: 4.0})), [3, 0.1, 0.1, 1], [Monitor()])
     assert history.clipped[0] == 0.25  # the gradients are 18, 0.02, 0.02 and 2
+
+
+def test_steps_above_the_quantile_of_those_before_are_counted():
+    model = line(make_optimizer(1e-6))  # norms of 2, 0.02, 2 and 50: in the first ten steps the limit is 1
+    assert fit(model, [1, 0.1, 1, 5], [Monitor()]).clipped[0] == 0.75
+    assert fit(model, [3] * 10, [Monitor()]).clipped[0] == 1  # from the eleventh step on the limit is 2, then more
+    assert fit(model, [1] * 4, [Monitor()]).clipped[0] == 0  # and has come to 18 by now
 
 
 def test_an_optimizer_that_does_not_clip_has_no_column_for_it():

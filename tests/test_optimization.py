@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rnn_toolkit import make_optimizer
-from rnn_toolkit.optimization import SCHEDULES
+from rnn_toolkit.optimization import SCHEDULES, KernelDecayAdamW
 
 
 def rates(optimizer, steps):
@@ -19,16 +19,132 @@ def rates(optimizer, steps):
     return np.array(values)
 
 
-def test_the_default_is_adam_at_a_constant_rate_clipped_at_a_norm_of_one():
+def test_the_default_is_adam_at_a_constant_rate_clipped_at_a_quantile():
     optimizer = make_optimizer()
-    assert type(optimizer) is keras.optimizers.Adam
-    assert optimizer.global_clipnorm == 1.0
+    assert isinstance(optimizer, keras.optimizers.Adam)
+    assert optimizer.clip_quantile == 0.9 and optimizer.global_clipnorm is None
     assert rates(optimizer, 3) == pytest.approx([1e-3] * 3)
 
 
-def test_clip_can_be_set_and_turned_off():
-    assert make_optimizer(clip=0.5).global_clipnorm == 0.5
-    assert make_optimizer(clip=None).global_clipnorm is None
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"rate_factors": [1.0]}])
+def test_clip_can_be_set_and_turned_off(options):
+    for clip in (0.5, None):
+        optimizer = make_optimizer(clip=clip, **options)
+        assert optimizer.global_clipnorm == clip and not getattr(optimizer, "clip_quantile", None)
+    assert type(make_optimizer(clip=0.5)) is keras.optimizers.Adam
+
+
+def recent(optimizer):
+    """Return the norms that an optimizer has kept, but for ones."""
+    norms = keras.ops.convert_to_numpy(optimizer.recent_norms)
+    return norms[norms != 1].tolist()
+
+
+def clipped(optimizer, norm):
+    """Return the norm of a gradient (3, 4) * norm / 5, in two variables, after clipping."""
+    first, second = optimizer._clip_gradients(
+        [keras.ops.full((1,), 0.6 * norm), None, keras.ops.full((1,), 0.8 * norm)]
+    )[::2]
+    return float(np.hypot(*(keras.ops.convert_to_numpy(one).item() for one in (first, second))))
+
+
+def built(**options):
+    optimizer = make_optimizer(**options)
+    optimizer.build([keras.Variable([0.0]), keras.Variable([0.0]), keras.Variable([0.0])])
+    return optimizer
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"rate_factors": [1.0, 1.0, 0.5]}])
+def test_the_first_ten_steps_are_clipped_at_one_and_the_next_by_what_they_were(options):
+    optimizer = built(**options)
+    assert clipped(optimizer, 0.5) == pytest.approx(0.5)
+    for norm in range(100, 110):
+        assert clipped(optimizer, norm) == pytest.approx(1)
+    assert recent(optimizer) == pytest.approx([0.5, *range(100, 110)])  # as they were before clipping
+    assert float(optimizer.clip_limit()) == pytest.approx(1)  # which nine tenths are not above
+    assert clipped(optimizer, 1e6) == pytest.approx(1)
+    assert clipped(optimizer, 1e6) == pytest.approx(100)
+
+
+def test_a_tenth_of_the_recent_steps_may_be_above_the_limit():
+    optimizer = built()
+    for norm in range(1, 101):
+        clipped(optimizer, norm / 1000)
+    assert float(optimizer.clip_limit()) == pytest.approx(0.09)
+    assert clipped(optimizer, 7.0) == pytest.approx(0.09)
+    assert float(optimizer.clip_limit()) == pytest.approx(0.091)  # the smallest has left
+
+
+def test_norms_of_a_hundred_steps_ago_are_forgotten():
+    optimizer = built()
+    for norm in [1000.0] * 50 + [2.0] * 100:
+        clipped(optimizer, norm)
+    assert recent(optimizer) == pytest.approx([2.0] * 100)
+    assert clipped(optimizer, 1000.0) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("norm", [0.0, float("nan"), float("inf")])
+def test_a_norm_of_nothing_or_not_finite_is_not_kept(norm):
+    optimizer = built()
+    clipped(optimizer, 2.0)
+    clipped(optimizer, norm)
+    assert recent(optimizer) == pytest.approx([2])
+    assert clipped(optimizer, 8.0) == pytest.approx(1)
+
+
+def test_rows_of_an_embedding_that_come_twice_count_as_their_sum():
+    model = keras.Sequential(
+        [keras.Input((2,), dtype="int32"), keras.layers.Embedding(3, 1, "ones"), keras.layers.GlobalAveragePooling1D()]
+    )
+    model.compile(make_optimizer(0.1), "mse")
+    model.fit(np.array([[1, 1]]), np.zeros((1, 1)), verbose=0)
+    assert recent(model.optimizer) == pytest.approx([2])  # 2 * 1 * (1/2 + 1/2), not 2 * √(1/4 + 1/4)
+
+
+@pytest.mark.parametrize("how", ["plain", "loss scale", "accumulated", "compiled by XLA"])
+def test_norms_are_kept_in_every_kind_of_step(how):
+    optimizer = make_optimizer(1e-6)  # the gradient of (w x)² is 2 x² w
+    if how == "accumulated":
+        optimizer.gradient_accumulation_steps = 2
+    if how == "loss scale":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=64.0)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")])
+    model.compile(optimizer, "mse", jit_compile=how == "compiled by XLA")
+    x = np.array([[1.0], [2.0], [3.0], [1.0]])
+    model.fit(x, 0 * x, batch_size=1, shuffle=False, verbose=0)
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    assert recent(inner) == pytest.approx([5, 10] if how == "accumulated" else [2, 8, 18, 2], rel=1e-3)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="this one is TensorFlow's")
+def test_replicas_share_the_mean_of_their_norms():
+    import tensorflow as tf
+
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")])
+        model.compile(make_optimizer(1e-6), "mse")
+    model.fit(np.array([[1.0]]), np.array([[0.0]]), verbose=0)
+    assert recent(model.optimizer) == pytest.approx([2])
+
+
+def test_a_model_that_is_saved_and_loaded_clips_as_before(tmp_path):
+    for number, options in enumerate([{}, {"weight_decay": 0.1}, {"rate_factors": [1.0, 1.0]}]):
+        model = two_kernels(make_optimizer(**options))
+        stepped(model, gradient=3.0)
+        model.save(tmp_path / f"{number}.keras")
+        loaded = keras.saving.load_model(tmp_path / f"{number}.keras").optimizer
+        assert type(loaded) is type(model.optimizer) and loaded.get_config() == model.optimizer.get_config()
+        assert recent(loaded) == recent(model.optimizer) == pytest.approx([3 * np.sqrt(2)])
+
+
+def test_a_file_from_before_there_were_quantiles_still_loads():
+    config = make_optimizer(clip=1.0, weight_decay=0.1).get_config()
+    del config["clip_quantile"]
+    loaded = KernelDecayAdamW.from_config(config)
+    assert loaded.global_clipnorm == 1.0 and loaded.clip_quantile is None
+    loaded.build([keras.Variable([0.0])])
+    assert len(loaded.variables) == 4  # iteration, rate and two moments
 
 
 @pytest.mark.parametrize("schedule", ["constant", "plateau", None])
@@ -169,9 +285,9 @@ def test_a_model_that_is_saved_and_loaded_keeps_its_factors(tmp_path):
 
 
 def test_gradients_of_all_variables_are_clipped_together_whatever_their_factors():
-    optimizer = make_optimizer(rate_factors=[1.0, 0.5])
-    clipped = optimizer._clip_gradients([keras.ops.full((1, 1), 3.0), keras.ops.full((1, 1), 4.0)])
-    assert [float(one[0, 0]) for one in clipped] == pytest.approx([0.6, 0.8])
+    optimizer = make_optimizer(clip=1.0, rate_factors=[1.0, 0.5])
+    gradients = optimizer._clip_gradients([keras.ops.full((1, 1), 3.0), keras.ops.full((1, 1), 4.0)])
+    assert [float(one[0, 0]) for one in gradients] == pytest.approx([0.6, 0.8])
 
 
 def test_factors_of_another_number_of_variables_are_refused():

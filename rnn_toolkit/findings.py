@@ -1,0 +1,114 @@
+"""What `diagnose` finds, and how it is told: a table for programs, sentences for people."""
+
+import dataclasses
+import html
+
+import pandas as pd
+
+SEVERITIES = ("error", "warning", "note")
+COLOURS = {"error": "#b3261e", "warning": "#b26a00", "note": "#5f6368"}
+GUIDE = "https://github.com/rnn-toolkit/rnn_toolkit/blob/main/notebooks/06_why_does_it_not_learn.ipynb"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """Something that is wrong.
+
+    Args:
+        severity: "error": the result cannot be right. "warning": training suffers. "note": worth knowing.
+        evidence: What was seen, in numbers.
+        cause: Why that is so, or why it matters.
+        remedy: What to do, with a line to paste.
+    """
+
+    severity: str
+    evidence: str
+    cause: str
+    remedy: str
+
+
+class Diagnosis(pd.DataFrame):
+    """A table of findings that reads as text in a terminal and as paragraphs in a notebook.
+
+    A DataFrame in all else; `attrs["checked"]` lists the checks that ran, `attrs["skipped"]` why others did not.
+    """
+
+    @property
+    def _constructor(self):
+        return pd.DataFrame  # a part of the table is a plain table
+
+    def __repr__(self) -> str:
+        """Return the findings as sentences."""
+        lines = [self._summary()]
+        for number, row in enumerate(self.itertuples(), start=1):
+            lines += [
+                "",
+                f"{number}. {row.severity.upper()}: {row.check}",
+                f"   What: {row.evidence}",
+                f"   Why:  {row.cause}",
+                f"   Do:   {row.remedy}",
+            ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the findings as paragraphs."""
+        parts = [f"<p>{html.escape(self._summary())}</p>"]
+        for row in self.itertuples():
+            style = f"border-left:4px solid {COLOURS[row.severity]};padding:2px 12px;margin:10px 0;max-width:56em"
+            colour = f"color:{COLOURS[row.severity]}"
+            parts.append(
+                f'<div style="{style}"><b style="{colour}">{row.severity}</b> '
+                f'<b>{html.escape(row.check)}</b> <a href="{row.more}" target="_blank">more</a><br>'
+                f"{_marked(row.evidence)}<br>{_marked(row.cause)}<br>"
+                f"<b>Do:</b> {_marked(row.remedy)}</div>"
+            )
+        return "".join(parts)
+
+    def _summary(self) -> str:
+        checked, skipped = self.attrs.get("checked", []), self.attrs.get("skipped", {})
+        counts = [
+            f"{n} {one}{'s' if n > 1 else ''}" for one in SEVERITIES if (n := int((self["severity"] == one).sum()))
+        ]
+        found = ", ".join(counts) if counts else "Nothing found"
+        text = f"{found}. Checked: {', '.join(checked)}." if not counts else f"{found} from {len(checked)} checks."
+        if skipped:
+            text += " Not checked: " + "; ".join(f"{name} ({why})" for name, why in skipped.items()) + "."
+        return text
+
+
+def diagnosis_of(found: list[tuple[str, Finding]], *, checked: list[str], skipped: dict[str, str]) -> Diagnosis:
+    """Return the table, gravest first; within a severity the order is kept.
+
+    Example:
+        >>> late = ("plateau", Finding("note", "It stands still.", "Why not.", "Wait."))
+        >>> grave = ("NaN", Finding("error", "A NaN in row 3.", "NaN spreads.", "Drop it."))
+        >>> diagnosis_of([late, grave], checked=["plateau", "NaN"], skipped={})["check"].tolist()
+        ['NaN', 'plateau']
+    """
+    ordered = sorted(found, key=lambda one: SEVERITIES.index(one[1].severity))
+    rows = [
+        {"check": name, **dataclasses.asdict(finding), "more": f"{GUIDE}#{_anchor(name)}"} for name, finding in ordered
+    ]
+    table = Diagnosis(rows, columns=["check", "severity", "evidence", "cause", "remedy", "more"])
+    table.attrs |= {"checked": checked, "skipped": skipped}
+    return table
+
+
+def percent(share: float) -> str:
+    """Return a share as people read it.
+
+    Example:
+        >>> percent(0.256), percent(0.004)
+        ('26 %', '0.4 %')
+    """
+    return f"{100 * share:.0f} %" if share >= 0.0995 or share == 0 else f"{100 * share:.2g} %"
+
+
+def _anchor(name: str) -> str:
+    return name.replace(" ", "-")
+
+
+def _marked(text: str) -> str:
+    """Return text as HTML, with what stands between backticks as code."""
+    parts = html.escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
