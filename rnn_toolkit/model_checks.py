@@ -330,7 +330,7 @@ def one_batch(case) -> Finding | None:
     if case.has_learnt:
         return None
     table = case.overfit
-    if table.attrs["overfits"]:
+    if table.attrs["overfits"] or table.attrs["out_of_time"]:
         return None
     return Finding(
         "warning",

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import one_of
+from rnn_toolkit.ngram_layers import NgramLogits
 from rnn_toolkit.tagging import tag_batches, tokens_of
 from rnn_toolkit.text import text_batches
 from rnn_toolkit.text_layers import Labels, TokenEmbedding, text_layer_of
@@ -105,7 +106,8 @@ def explain_text(model: keras.Model, text: str, *, label=None) -> pd.DataFrame:
     """Say how much each token of a text spoke for a label, or against it.
 
     The gradient of the label's logit (the log of its odds) times what the token put into the network: to first order,
-    what the logit would lose were the token's vector zero. It describes the model, not the language.
+    what the logit would lose were the token's vector zero. Where a linear model stands beside the network, what the
+    token adds there is added; the tokens of a pair share its weight. It describes the model, not the language.
 
     Args:
         model: A model of `build_text_classifier`.
@@ -139,21 +141,33 @@ def explain_text(model: keras.Model, text: str, *, label=None) -> pd.DataFrame:
         raise ValueError(f"`text` holds no token to explain: {text!r}. Pass a text with words.")
     first = model.layers.index(embedding) + 1
 
-    def logits_of(vectors):
+    paths = [layer for layer in model.layers if isinstance(layer, NgramLogits)]
+    linear = paths[0](codes) if paths else None
+
+    def logits_of(vectors, linear):
         for layer in model.layers[first:]:  # there is no padding, and so no mask
-            vectors = layer(vectors, training=False) if layer._call_has_training_arg else layer(vectors)
+            if layer is labels:
+                vectors = layer(vectors, linear=linear, training=False)
+            elif layer not in paths:
+                vectors = layer(vectors, training=False) if layer._call_has_training_arg else layer(vectors)
         return vectors
 
     vectors = embedding(codes, training=False)
     activation, labels.activation = labels.activation, keras.activations.linear
     try:
-        logits = logits_of(vectors)
+        logits = logits_of(vectors, linear)
         probabilities = np.array(activation(logits))[0]
         place = int(probabilities.argmax()) if label is None else labels.classes.index(label)
-        slope = _gradient(lambda given: _log_odds(logits_of(given)[0], place, labels.multi_label), vectors)
+
+        def odds_of(vectors, linear):
+            return _log_odds(logits_of(vectors, linear)[0], place, labels.multi_label)
+
+        slope = _gradient(lambda given: odds_of(given, linear), vectors)
+        scores = (np.array(slope) * np.array(vectors))[0].sum(-1)
+        for path in paths:
+            scores += path.shares(codes[0]) @ np.array(_gradient(lambda given: odds_of(vectors, given), linear))[0]
     finally:
         labels.activation = activation
-    scores = (np.array(slope) * np.array(vectors))[0].sum(-1)
     table = pd.DataFrame({"token": _spelled(text, codes[0].tolist(), embedding.vocabulary), "score": scores})
     table.attrs = {"label": labels.classes[place], "probability": float(probabilities[place])}
     return table

@@ -161,6 +161,8 @@ class Labels(keras.layers.Dense):
 
     Call arguments:
         inputs: `(..., channels)`.
+        linear: Logits of another model, `(..., len(classes))`, to be averaged with those of the inputs, except in
+            training.
 
     Returns:
         `(..., len(classes))`; without `multi_label` they add up to 1.
@@ -173,6 +175,16 @@ class Labels(keras.layers.Dense):
         kwargs.pop("units", None)  # it stands in the config of Keras' layer
         super().__init__(len(classes), **kwargs)
         self.classes, self.multi_label = list(classes), multi_label
+
+    def call(self, inputs, linear=None, training=None):
+        """Return the probabilities."""
+        if linear is None or training:
+            return super().call(inputs)
+        return self.activation((ops.add(ops.matmul(inputs, self.kernel), self.bias) + linear) / 2)
+
+    def compute_output_spec(self, inputs, linear=None, training=None):
+        """Return what Keras' layer does, which knows no other logits."""
+        return super().compute_output_spec(inputs)
 
     def get_config(self):
         """Return the arguments of the constructor."""

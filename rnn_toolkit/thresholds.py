@@ -95,9 +95,9 @@ THRESHOLDS = {
     # training
     "constant": Threshold(0.97, "best loss over that of the best constant", "calibrated"),
     "update_ratio_high": Threshold(
-        0.03,
+        0.01,
         "mean change of a layer's weights in a step, in their norm",
-        "Karpathy, CS231n notes: about 1e-3; the factor calibrated",
+        "Karpathy, CS231n notes, 'Neural Networks Part 3': about 1e-3; ten times that",
     ),
     "update_ratio_low": Threshold(5e-5, "the same, from below", "as above"),
     "rate": Threshold(

@@ -46,7 +46,7 @@ def trained_case(history, *, losses=None, constants=None, overfits=True, rates=1
     model.optimizer.iterations.assign(10)
     case = Case(model, (X, Y), (X, Y), pd.DataFrame(history).set_axis(range(1, len(history["loss"]) + 1)), limits())
     table, test = pd.DataFrame({"loss": [1.0, 0.0]}), pd.DataFrame({"loss": [1.0]})
-    table.attrs |= {"overfits": overfits, "initial": 1.0, "final": 0.0}
+    table.attrs |= {"overfits": overfits, "initial": 1.0, "final": 0.0, "out_of_time": False}
     test.attrs |= {"suggestion": rates}
     given = {"losses": losses or {}, "constant_losses": constants or {"training": 1.0, "validation": 1.0}}
     vars(case).update(given | {"overfit": table, "rates": test} | measured)

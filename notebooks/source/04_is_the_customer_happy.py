@@ -161,6 +161,8 @@ rt.classify(mood, messages).round(2).assign(message=messages)
 #
 # - Your own texts: set `own_file` at the top.
 # - `rt.datasets.load_imdb()`: 25,000 texts to learn from instead of 642, where a network has something to learn.
+# - A bag of words inside the network: `rt.build_text_classifier(..., linear=train)` puts a linear model of words and
+#   pairs beside it, into the same file, and averages both.
 # - Few labels, much text: train a language model on all of it, then `rt.classifier_from_language_model` and
 #   `rt.fine_tune`.
 # - Pretrained word vectors: `matrix, coverage = rt.load_word_vectors("glove.6B.100d.txt", vocabulary)`, then

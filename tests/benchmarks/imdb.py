@@ -3,7 +3,8 @@
     RNN_TOOLKIT_DATA=~/.cache/rnn_toolkit python tests/benchmarks/imdb.py --members 3
     python tests/benchmarks/imdb.py --choose        # scored on a tenth of the training reviews instead
 
-A bag of words and pairs of words, with logistic regression, stands beside it.
+A bag of words and pairs of words, with logistic regression, stands beside it. The network has a linear model of words
+and pairs inside, fitted to the same reviews; --no-linear goes without.
 """
 
 import argparse
@@ -29,7 +30,7 @@ def bag_of_words(train, test):
     return bag.predict_proba(test["review"])[:, 1], time.perf_counter() - began
 
 
-def network(train, test, *, seed, epochs, units, embedding, length, dropout, word_dropout, rate):
+def network(train, test, *, seed, epochs, units, embedding, length, dropout, word_dropout, rate, linear):
     """Return a network's probabilities of "positive", and the seconds from texts to a trained model."""
     began = time.perf_counter()
     keras.utils.set_random_seed(seed)
@@ -43,6 +44,7 @@ def network(train, test, *, seed, epochs, units, embedding, length, dropout, wor
         embedding=embedding,
         dropout=dropout,
         word_dropout=word_dropout,
+        linear=batches if linear else None,
         optimizer=rt.make_optimizer(rate, schedule="one_cycle", steps=epochs * len(batches)),
     )
     rt.train(model, batches, epochs=epochs, progress=None)
@@ -89,4 +91,5 @@ if __name__ == "__main__":
     parser.add_argument("--dropout", type=float, default=0.5)
     parser.add_argument("--word-dropout", type=float, default=0.3)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--linear", action=argparse.BooleanOptionalAction, default=True)
     main(**vars(parser.parse_args()))
