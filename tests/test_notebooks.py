@@ -22,6 +22,7 @@ SMALL: dict[str, dict[str, object]] = {
     "03_training_that_survives": {"epochs": 4, "kill_after": 2},
     "04_is_the_customer_happy": {"epochs": 2, "seeds": [0]},
     "05_a_network_that_writes": {"units": 16, "epochs": 1, "length": 20},
+    "06_why_does_it_not_learn": {"epochs": 3, "long_epochs": 20},
 }
 
 each_source = pytest.mark.parametrize("source", SOURCES, ids=[source.stem for source in SOURCES])
