@@ -256,15 +256,26 @@ class Case:
         """Loss of the constant that fits the training rows best, by split."""
         if self.loss is None or self.train.y is None:
             return {}
+        return {split: self._constant_loss(sample) for split, sample in self.samples.items()}
+
+    def _constant_loss(self, sample) -> float:
         constants = self._constants()
-        found = {}
-        for split, outputs in self.outputs.items():
-            tried = [
-                self._mean_loss(split, [np.broadcast_to(self._shaped(one, out), out.shape) for out in outputs])
-                for one in constants
-            ]
-            found[split] = float(np.nanmin(tried)) if tried and not np.isnan(tried).all() else np.nan
-        return found
+        width = self.outputs["training"][0].shape[-1]
+        if (
+            self.loss_name == "sparse_categorical_crossentropy" and constants
+        ):  # outputs for all tokens would fill memory
+            y = np.clip(sample.y.astype("int64"), 0, width - 1)
+            values = -np.log(_shares(self.labels(self.train), width))[y]
+            if sample.weight is None:
+                return float(values.mean())
+            weight = sample.weight.reshape(sample.weight.shape + (1,) * (y.ndim - sample.weight.ndim))
+            weight = np.broadcast_to(weight, y.shape)
+            is_mean = getattr(self.loss, "reduction", "") == "mean_with_sample_weight"
+            return float((weight * values).sum() / (weight.sum() if is_mean else y.size))
+        shape = (len(sample), *self.outputs["training"][0].shape[1:])
+        tried = [np.broadcast_to(self._shaped(one, shape), shape) for one in constants]
+        losses = [self.loss_of(sample.y, one, sample.weight) for one in tried]
+        return float(np.nanmin(losses)) if losses and not np.isnan(losses).all() else np.nan
 
     def _mean_loss(self, split, outputs) -> float:
         batches = self.batches[split]
@@ -284,13 +295,13 @@ class Case:
         if self.kind == "binary":
             shares = np.clip(y.reshape(-1, width).mean(axis=0), 1e-6, 1 - 1e-6)
             return [np.log(shares / (1 - shares)) if self.from_logits else shares]
-        shares = np.bincount(np.clip(labels, 0, width - 1), minlength=width) + 1e-3
-        return [np.log(shares / shares.sum()) if self.from_logits else shares / shares.sum()]
+        shares = _shares(labels, width)
+        return [np.log(shares) if self.from_logits else shares]
 
-    def _shaped(self, constant, outputs) -> np.ndarray:
-        """Return a constant that broadcasts against outputs: quantiles have an axis at the end."""
+    def _shaped(self, constant, shape) -> np.ndarray:
+        """Return a constant that broadcasts to outputs of a shape: quantiles have an axis at the end."""
         constant = np.asarray(constant, "float32")
-        missing = outputs.ndim - 1 - constant.ndim if self.kind == "numbers" else 0
+        missing = len(shape) - 1 - constant.ndim if self.kind == "numbers" else 0
         return constant.reshape(constant.shape + (1,) * max(missing, 0))
 
     @property
@@ -366,6 +377,11 @@ class Case:
             return {}
         names = [name for name in self.history if name.startswith(f"{start}/")]
         return {name.split("/", 1)[1]: float(self.history[name].mean()) for name in names}
+
+
+def _shares(labels, width) -> np.ndarray:
+    counts = np.bincount(np.clip(labels, 0, width - 1), minlength=width) + 1e-3
+    return counts / counts.sum()
 
 
 def _of_one_width(batches: dict[str, list[tuple]]) -> dict[str, list[tuple]]:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from rnn_toolkit.data_checks import input_scale
 from rnn_toolkit.findings import Finding, percent
 from rnn_toolkit.probing import array
 
@@ -17,8 +18,12 @@ def loss_and_activation(case) -> Finding | None:
     if case.loss is None or y is None or not np.isfinite(outputs).all():
         return None
     check = {"numbers": _for_numbers, "binary": _for_binary, "ctc": _for_ctc}.get(case.kind, _for_classes)
-    found = check(case, y, outputs, _head_activation(case))
-    return found and Finding("error", *found)
+    return check(case, y, outputs, _head_activation(case))
+
+
+def _for_logits() -> str:
+    """Return how grave a second softmax is: TensorFlow's backend goes back to the logits (nn.py, `_get_logits`)."""
+    return "warning" if keras.backend.backend() == "tensorflow" else "error"
 
 
 def _head_activation(case) -> str:
@@ -36,30 +41,38 @@ def _for_classes(case, y, outputs, activation):
     adds_up = np.abs(outputs.sum(axis=-1) - 1).max() < 1e-2
     width = outputs.shape[-1]
     if width == 1:
-        return (
+        return Finding(
+            "error",
             f"The model has one output, but its loss, {case.loss_name}, wants one for each class.",
             "A softmax over a single output is always 1, whatever the network says.",
             'For two classes take `Dense(1, activation="sigmoid")` with `loss="binary_crossentropy"`; else an output '
             "each.",
         )
     if case.from_logits and adds_up and _is_within(outputs):
-        return (
+        return Finding(
+            _for_logits(),
             "The outputs add up to 1, as behind a softmax, and the loss applies another (from_logits=True).",
-            "Two softmaxes flatten everything: the loss cannot fall far, and gradients shrink.",
+            "Behind two softmaxes the loss cannot fall far, and gradients shrink; TensorFlow sees through it, JAX and "
+            "PyTorch "
+            "do not.",
             'Take one away: `Dense(classes, activation=None)`, or `loss="sparse_categorical_crossentropy"`.',
         )
     if not case.from_logits and not _is_within(outputs):
-        return (
+        return Finding(
+            "error",
             f"The outputs go from {outputs.min():.2g} to {outputs.max():.2g}, but {case.loss_name} reads them as "
             "probabilities.",
             "What lies outside 0 to 1 is cut off there, and gets no gradient.",
             f'End with `Dense(classes, activation="softmax")`, or take {FROM_LOGITS}.',
         )
     if not case.from_logits and not adds_up:
-        return (
-            f"The outputs of a row add up to {outputs.sum(axis=-1).mean():.2f}, not to 1: the last activation is "
-            f"{activation or 'no softmax'}, with one of {width} classes to be told.",
-            "Probabilities of classes that exclude each other must add up to 1; else all can grow at once.",
+        return Finding(
+            _for_logits(),
+            f"The outputs of a row add up to {outputs.sum(axis=-1).mean():.2f}, not to 1, behind a last activation "
+            f"that "
+            f"is {activation or 'no softmax'}, with one of {width} classes to be told.",
+            "Probabilities of classes that exclude each other must add up to 1; as it stands, no probability can be "
+            "trusted, nor on JAX and PyTorch the loss.",
             'End with `Dense(classes, activation="softmax")`; for several labels at once take `"sigmoid"` with '
             '`loss="binary_crossentropy"`.',
         )
@@ -69,7 +82,8 @@ def _for_classes(case, y, outputs, activation):
 def _for_binary(case, y, outputs, activation):
     values = np.unique(y)
     if len(values) and (values.max() > 1 or values.min() < 0):
-        return (
+        return Finding(
+            "error",
             f"The targets go from {values.min():g} to {values.max():g}, but binary cross-entropy knows 0 and 1.",
             "Other numbers reward outputs beyond any bound, so the loss falls below zero and means nothing.",
             'For codes of classes take `Dense(classes, activation="softmax")` and '
@@ -77,7 +91,8 @@ def _for_binary(case, y, outputs, activation):
         )
     if activation == "softmax":
         alone = outputs.shape[-1] == 1
-        return (
+        return Finding(
+            "error",
             f"The last activation is a softmax over {outputs.shape[-1]} output{'s' * (not alone)}, under a binary "
             "cross-entropy.",
             "A softmax over one output is always 1."
@@ -86,13 +101,15 @@ def _for_binary(case, y, outputs, activation):
             'Take `activation="sigmoid"`; or, for classes that exclude each other, `loss="categorical_crossentropy"`.',
         )
     if case.from_logits and activation in ("sigmoid", "hard_sigmoid"):
-        return (
+        return Finding(
+            _for_logits(),
             "The last activation is a sigmoid, and the loss applies another (from_logits=True).",
             "Behind two sigmoids no probability comes below one half.",
             'Take one away: `Dense(1, activation=None)`, or `loss="binary_crossentropy"`.',
         )
     if not case.from_logits and not _is_within(outputs):
-        return (
+        return Finding(
+            "error",
             f"The outputs go from {outputs.min():.2g} to {outputs.max():.2g}, but the loss reads them as "
             f"probabilities.",
             "What lies outside 0 to 1 is cut off there, and gets no gradient.",
@@ -105,7 +122,8 @@ def _for_numbers(case, y, outputs, activation):
     squeezed = [tuple(size for size in one.shape[1:] if size != 1) for one in (y, outputs)]
     if squeezed[0] != squeezed[1] and not case.rescales:
         codes = y.dtype.kind in "iub" and len(np.unique(y)) <= outputs.shape[-1]
-        return (
+        return Finding(
+            "error",
             f"The targets of a row have shape {y.shape[1:]}, the outputs {outputs.shape[1:]}, under {case.loss_name}.",
             "They are stretched to fit each other without a word, so each output is drawn to every target.",
             'The targets look like codes of classes: take `loss="sparse_categorical_crossentropy"` and a softmax.'
@@ -114,7 +132,8 @@ def _for_numbers(case, y, outputs, activation):
         )
     targets = y[np.isfinite(y)] if y.dtype.kind == "f" else y
     if activation == "softmax" and set(np.unique(targets)) <= {0, 1}:
-        return (
+        return Finding(
+            "error",
             f"Probabilities of classes are trained with {case.loss_name}.",
             "Its gradient vanishes where the network is surely wrong, so it learns slowly or not at all.",
             'Take cross-entropy: `loss="categorical_crossentropy"`, or `"sparse_categorical_crossentropy"` for codes.',
@@ -122,7 +141,8 @@ def _for_numbers(case, y, outputs, activation):
     low, high = BOUNDS.get(activation, (-np.inf, np.inf))
     beyond = float(np.mean((targets < low) | (targets > high))) if targets.size and not case.rescales else 0.0
     if beyond > 0.01:
-        return (
+        return Finding(
+            "error",
             f"{percent(beyond)} of the targets lie outside {low:g} to {high:g}, which is all that the last activation, "
             f"{activation}, can reach.",
             "The network cannot answer with them, however long it is trained.",
@@ -135,14 +155,16 @@ def _for_ctc(case, y, outputs, activation):
     lengths = (y != 0).sum(axis=1)
     inside = np.arange(y.shape[1]) < lengths[:, None]
     if ((y == 0) & inside).any():
-        return (
+        return Finding(
+            "error",
             "Some label sequences hold the code 0 within.",
             "For CTC, 0 is the blank and the padding; labels behind it are not counted as they stand.",
             "Number the labels from 1 on, and pad with 0 on the right: `codes + 1`.",
         )
     repeats = ((y[:, 1:] == y[:, :-1]) & inside[:, 1:]).sum(axis=1)
     if (lengths + repeats > outputs.shape[1]).any():
-        return (
+        return Finding(
+            "error",
             f"The longest labels need {int((lengths + repeats).max())} steps, but the outputs have {outputs.shape[1]}.",
             "CTC gives each label a step of its own, and one between equal neighbours; what does not fit is never "
             "learnt.",
@@ -227,14 +249,15 @@ def dead_units(case) -> Finding | None:
     share = table["dead_units"].where(table["zero_weights"].fillna(0) < 1).astype("float64")
     if not share.max() > case.limits["dead_units"]:
         return None
+    kind = getattr(getattr(case.named[share.idxmax()], "activation", None), "__name__", "")
+    first = 'Take `activation="tanh"`, ' if "relu" in kind else "Scale the inputs to deviation 1, "
     return Finding(
         "warning",
         f"{percent(share.max())} of the units of layer {share.idxmax()!r} give the same output at every step of every "
-        f"row.",
-        "A unit that does not answer to its input gets no gradient and never comes back; a ReLU below zero is the "
-        "usual "
-        "case.",
-        'Take `activation="tanh"` in recurrent layers, biases of 0 and a lower learning rate, and start anew.',
+        "row.",
+        "A unit that does not answer to its input gets no gradient and never comes back: a ReLU below zero, or gates "
+        "driven into their bounds.",
+        f"{first}biases of 0 and a lower learning rate, and start anew.",
     )
 
 
@@ -261,8 +284,8 @@ def exploding_gradients(case) -> Finding | None:
     is_large = bool(radius.max() > case.limits["spectral_radius"])
     # Gates hold a state in check that a SimpleRNN would let grow.
     is_bare = is_large and isinstance(case.named[radius.idxmax()], keras.layers.SimpleRNN)
-    is_wild = is_large and not case.has_learnt and (is_bare or radius.max() > 2 * case.limits["spectral_radius"])
-    if not (highest > case.limits["exploding"] or (is_large and highest > 10) or is_wild):
+    is_growing = highest > case.limits["exploding"] or (is_large and highest > 10)
+    if not (is_growing or (is_bare and not case.has_learnt)):
         return None
     name = radius.idxmax() if is_large else max(growth, key=growth.get)
     grows = f"; the gradient at the first step is {highest:.2g} times that at the last" if highest > 10 else ""
@@ -280,20 +303,21 @@ def vanishing_gradients(case) -> Finding | None:
     if case.flow is None:
         return None
     growth = _growth(case)
-    if not growth or max(growth.values()) > case.limits["vanishing"]:
+    # A fresh network forgets much that it may yet learn to keep.
+    limit = case.limits["vanishing"] if case.has_trained else case.limits["vanishing"] ** 2
+    if not growth or max(growth.values()) > limit:
         return None
     name = max(growth, key=growth.get)
-    flow = case.flow[name].dropna()
-    peak = flow.max()
-    reach = int((flow > case.limits["vanishing"] * peak).sum())
+    share, is_simple = growth[name], isinstance(case.recurrent.get(name), keras.layers.SimpleRNN)
+    first = "Take an LSTM or GRU" if is_simple else "Start an LSTM with a large forget bias"
     return Finding(
         "note" if case.has_learnt or not case.has_trained else "warning",
-        f"Of {len(flow)} time steps only {reach} get a gradient worth the name; at the first it is "
-        f"{max(growth.values()):.1g} of that at the last.",
+        f"Of the gradient at the last of {case.flow[name].count()} time steps, "
+        f"{f'{share:.1g}' if share else 'nothing'} "
+        f"arrives at the first, in layer {name!r}.",
         "What happened before cannot be learnt: each step back multiplies the gradient by less than 1.",
-        "Take an LSTM or GRU for a SimpleRNN; over long sequences read several steps as one, `keras.layers.Conv1D(32, "
-        "8, "
-        "strides=8)` before the recurrent layer, or start an LSTM with a large forget bias.",
+        f"{first}; over long sequences read several steps as one, `keras.layers.Conv1D(32, 8, strides=8)` before the "
+        "recurrent layer.",
     )
 
 
@@ -317,7 +341,7 @@ def input_not_used(case) -> Finding | None:
     if outputs.std(axis=0).max() / size > case.limits["unread"] / 10:
         return None
     return Finding(
-        "error",
+        "warning" if input_scale(case) else "error",  # where gates are shut by inputs out of scale, that is the cause
         f"The outputs of {len(outputs)} different rows are all the same.",
         "Nothing of the input gets through to the end: a layer is dead, multiplied by zero, or connected elsewhere.",
         "Look from layer to layer for the place where the spread ends: `rt.layer_statistics(model, x)`, column "

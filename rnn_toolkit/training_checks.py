@@ -34,7 +34,7 @@ def learning_rate_too_high(case) -> Finding | None:
     if not (ratio > case.limits["update_ratio_high"] or blows or _oscillation(case) > case.limits["oscillation"]):
         return None
     rate, suggestion = _rate(case), case.rates.attrs["suggestion"]
-    if not rate > case.limits["rate"] * suggestion:
+    if not (case.rates.attrs["lowered"] and rate > case.limits["rate"] * suggestion):
         return None
     moved = f", and a step changed the weights by {percent(ratio)} on average" if np.isfinite(ratio) else ""
     return Finding(
@@ -53,7 +53,7 @@ def learning_rate_too_low(case) -> Finding | None:
     if ratio > 20 * case.limits["update_ratio_low"]:
         return None
     rate, suggestion = _rate(case), case.rates.attrs["suggestion"]
-    if not rate * case.limits["rate"] < suggestion:
+    if not (case.rates.attrs["lowered"] and rate * case.limits["rate"] < suggestion):
         return None
     moved = f", and a step changed the weights by {percent(ratio)} on average" if np.isfinite(ratio) else ""
     return Finding(

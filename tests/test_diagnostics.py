@@ -47,7 +47,7 @@ def trained_case(history, *, losses=None, constants=None, overfits=True, rates=1
     case = Case(model, (X, Y), (X, Y), pd.DataFrame(history).set_axis(range(1, len(history["loss"]) + 1)), limits())
     table, test = pd.DataFrame({"loss": [1.0, 0.0]}), pd.DataFrame({"loss": [1.0]})
     table.attrs |= {"overfits": overfits, "initial": 1.0, "final": 0.0, "out_of_time": False}
-    test.attrs |= {"suggestion": rates}
+    test.attrs |= {"suggestion": rates, "lowered": True}
     given = {"losses": losses or {}, "constant_losses": constants or {"training": 1.0, "validation": 1.0}}
     vars(case).update(given | {"overfit": table, "rates": test} | measured)
     return case
@@ -86,7 +86,8 @@ SPARSE = keras.losses.SparseCategoricalCrossentropy
 )
 def test_a_loss_that_does_not_fit_is_an_error(outputs, y, loss, activation, words):
     finding = model_checks.loss_and_activation(dense_case(outputs, y, loss=loss, activation=activation))
-    assert finding.severity == "error"
+    is_seen_through = words in ("applies another", "add up to 1.80") and keras.backend.backend() == "tensorflow"
+    assert finding.severity == ("warning" if is_seen_through else "error")
     assert words in finding.evidence
 
 
@@ -162,7 +163,7 @@ def test_gradients_that_fade_or_grow_are_measured():
     fading, growing = (flow_of(0.5 ** np.arange(20.0)[::step]) for step in (-1, 1))
     history = {"loss": [1.0]}
     vanishing = model_checks.vanishing_gradients(trained_case(history, flow=fading, statistics=statistics()))
-    assert "Of 20 time steps only 14" in vanishing.evidence
+    assert "Of the gradient at the last of 20 time steps, 2e-06 arrives at the first" in vanishing.evidence
     case = trained_case(history, flow=growing, statistics=statistics(spectral_radius=2.0))
     finding = model_checks.exploding_gradients(case)
     assert "a spectral radius of 2; the gradient at the first step is 5.2e+05 times" in finding.evidence
