@@ -238,10 +238,12 @@ class Case:
     def outputs(self) -> dict[str, list[np.ndarray]]:
         """What the model makes of the batches of each split, without dropout."""
         with untouched(self.model):
-            return {
-                name: [np.asarray(self.model.predict_on_batch(x), "float32") for x, _, _ in batches]
-                for name, batches in self.batches.items()
+            made = {
+                name: [self.model.predict_on_batch(x) for x, _, _ in batches] for name, batches in self.batches.items()
             }
+        if not isinstance(made["training"][0], np.ndarray):
+            raise NotImplementedError("several outputs")
+        return keras.tree.map_structure(lambda one: one.astype("float32"), made)
 
     @functools.cached_property
     def losses(self) -> dict[str, float]:

@@ -52,6 +52,7 @@ CHECKS = {
     "worse than the baseline": (training_checks.worse_than_the_baseline, "history"),
     "no better than a constant": (training_checks.no_better_than_a_constant, "history"),
     "oscillation": (training_checks.oscillation, "history"),
+    "random outputs": (model_checks.random_outputs, ""),
     "padding share": (data_checks.padding_share, ""),
     "slow kernel": (model_checks.slow_kernel, "recurrent layers"),
     "many parameters": (model_checks.parameters, ""),
@@ -119,6 +120,9 @@ def diagnose(
                 continue
             try:
                 finding = check(case)
+            except NotImplementedError as error:
+                skipped[name] = str(error)
+                continue
             except Exception as error:  # whatever one of them may run into, the others still tell
                 skipped[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
                 continue

@@ -5,6 +5,7 @@ import numpy as np
 
 from rnn_toolkit.data_checks import input_scale
 from rnn_toolkit.findings import Finding, percent
+from rnn_toolkit.inspection import untouched
 from rnn_toolkit.probing import array
 
 BOUNDS = {"sigmoid": (0.0, 1.0), "hard_sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0)}
@@ -346,6 +347,23 @@ def input_not_used(case) -> Finding | None:
         "Nothing of the input gets through to the end: a layer is dead, multiplied by zero, or connected elsewhere.",
         "Look from layer to layer for the place where the spread ends: `rt.layer_statistics(model, x)`, column "
         "`activation_std`.",
+    )
+
+
+def random_outputs(case) -> Finding | None:
+    """Outputs that differ when nothing does."""
+    first = case.outputs["training"][0]
+    with untouched(case.model):
+        again = np.asarray(case.model.predict_on_batch(case.batches["training"][0][0]), "float32")
+    apart, size = np.abs(first - again).max(), np.abs(first).max()
+    if not apart > case.limits["repeatable"] * size:
+        return None
+    return Finding(
+        "note",
+        f"Two passes over the same rows give outputs that differ by up to {apart / size:.1g} of their size.",
+        "Some layer is random in use, too, such as dropout called with `training=True`; so is then what was measured "
+        "here.",
+        "If that is meant, read the other findings with care; else pass `training` on as it comes.",
     )
 
 

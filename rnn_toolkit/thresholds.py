@@ -67,6 +67,9 @@ THRESHOLDS = {
         "Karpathy, 2019, 'A recipe for training neural networks': verify loss at init; the factor calibrated",
     ),
     "unread": Threshold(1e-4, "change of the outputs, in their deviations, when inputs are exchanged", "calibrated"),
+    "repeatable": Threshold(
+        1e-3, "difference of two passes over the same rows, in the size of the outputs", "calibrated"
+    ),
     "identical_units": Threshold(
         0.5,
         "share of units of a layer with the weights of another",

@@ -181,6 +181,24 @@ def test_equal_outputs_for_different_rows_are_an_error():
     assert model_checks.input_not_used(dense_case([[0.3], [0.4]], [[0.0]] * 2, loss="mse")) is None
 
 
+def test_a_model_that_is_random_in_use_is_noted():
+    @keras.saving.register_keras_serializable("tests")
+    class Noise(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.seeds = keras.random.SeedGenerator(1)
+
+        def call(self, inputs):
+            return inputs + keras.random.normal(keras.ops.shape(inputs), seed=self.seeds)
+
+    model = keras.Sequential([keras.Input((12, 1)), keras.layers.Flatten(), Noise(), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    case = Case(model, (X, Y), None, None, limits())
+    case.outputs = {"training": [model.predict_on_batch(X)]}  # which leaves the seeds elsewhere
+    assert model_checks.random_outputs(case).severity == "note"
+    assert model_checks.random_outputs(Case(gru(), (X, Y), None, None, limits())) is None
+
+
 def test_a_batch_that_is_not_learnt_is_named():
     assert model_checks.one_batch(trained_case({"loss": [1.0]}, overfits=False)) is not None
     assert model_checks.one_batch(trained_case({"loss": [1.0]}, overfits=True)) is None

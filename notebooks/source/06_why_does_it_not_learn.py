@@ -499,6 +499,11 @@ assert len(results) == 6 and len(healthy) <= epochs
 # The training loss goes up and down from epoch to epoch. Let the learning rate fall towards the end, or take larger
 # batches.
 #
+# ### random outputs
+#
+# Two passes over the same rows give different outputs: some layer is random not only in training. What was measured is
+# then random, too.
+#
 # ### padding share
 # Most of what is computed is padding. Nothing is wrong, but it takes longer than it needs to.
 #

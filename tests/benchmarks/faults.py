@@ -135,9 +135,9 @@ def _work(job) -> list[dict]:
 
 
 def hurts(table) -> pd.Series:
-    """Say where the loss is more than 10 % above the sound run's, or validation promised 10 % more than it did."""
-    promised = table["claimed"] / table["judged"] < table["sound claimed"] / table["sound"] / TOLERANCE
-    return (table["judged"] > TOLERANCE * table["sound"]) | promised
+    """Say where the loss is more than 10 % above the sound run's, or validation tells 10 % more or less of it."""
+    told = (table["claimed"] / table["judged"]) / (table["sound claimed"] / table["sound"])
+    return (table["judged"] > TOLERANCE * table["sound"]) | ~told.between(1 / TOLERANCE, TOLERANCE)
 
 
 def ran(options) -> list[dict]:
