@@ -15,7 +15,7 @@ from rnn_toolkit.inspection import count_batches, recurrent_layers_of, some_batc
 from rnn_toolkit.language_layers import NextToken
 from rnn_toolkit.layer_health import layer_statistics
 from rnn_toolkit.layers import RawUnits
-from rnn_toolkit.probing import array, compiled_forward, named_layers
+from rnn_toolkit.probing import array, compiled, compiled_forward, named_layers
 from rnn_toolkit.text_layers import TokenEmbedding
 
 PROBES = 4  # batches that the model is run on
@@ -238,12 +238,11 @@ class Case:
     def outputs(self) -> dict[str, list[np.ndarray]]:
         """What the model makes of the batches of each split, without dropout."""
         with untouched(self.model):
-            made = {
-                name: [self.model.predict_on_batch(x) for x, _, _ in batches] for name, batches in self.batches.items()
-            }
-        if not isinstance(made["training"][0], np.ndarray):
+            call = compiled(self.model)
+            made = {name: [call(x) for x, _, _ in batches] for name, batches in self.batches.items()}
+        if isinstance(made["training"][0], dict | list | tuple):
             raise NotImplementedError("several outputs")
-        return keras.tree.map_structure(lambda one: one.astype("float32"), made)
+        return keras.tree.map_structure(array, made)
 
     @functools.cached_property
     def losses(self) -> dict[str, float]:

@@ -83,11 +83,36 @@ def _recorded(named):
             vars(layer).pop("call", None)
 
 
-def compiled_forward(model):
-    """Return a function from inputs to `{name: (layer, output, (x, states, mask) or None)}` of the innermost layers.
+def compiled(model, collect=lambda run: run()):
+    """Return a function from inputs to outputs, without dropout, or to what `collect` makes of the call.
 
     Compiled, because TensorFlow runs a recurrent layer eagerly ten times slower.
     """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        traced = tf.function(lambda x: collect(lambda: model(x)), autograph=False)
+
+        def run(x):
+            return traced.get_concrete_function(x)(x)  # called itself, TensorFlow warns of the fifth model
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        stateless = jax.jit(lambda held, x: collect(lambda: model.stateless_call(*held, x)[0]))
+
+        def run(x):
+            groups = (model.trainable_variables, model.non_trainable_variables)
+            return stateless(tuple([v.value for v in group] for group in groups), x)
+    else:
+
+        def run(x):
+            return collect(lambda: model(x))
+
+    return lambda x: run(keras.tree.map_structure(ops.convert_to_tensor, x))
+
+
+def compiled_forward(model):
+    """Return a function from inputs to `{name: (layer, output, (x, states, mask) or None)}` of the innermost layers."""
     leaves = {name: layer for name, layer in named_layers(model).items() if not _inner_layers(layer)}
     leaves = {name: one for name, one in leaves.items() if not isinstance(one, keras.layers.InputLayer)}
 
@@ -105,26 +130,10 @@ def compiled_forward(model):
             found[name] = (values, tuple(arguments.get(one) for one in names) if is_cell else None)
         return found
 
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        traced = tf.function(lambda x: collect(lambda: model(x)), autograph=False)
-
-        def run(x):
-            return traced.get_concrete_function(x)(x)  # called itself, TensorFlow warns of the fifth model
-    elif keras.backend.backend() == "jax":
-        import jax
-
-        compiled = jax.jit(lambda held, x: collect(lambda: model.stateless_call(*held, x)))
-
-        def run(x):
-            groups = (model.trainable_variables, model.non_trainable_variables)
-            return compiled(tuple([v.value for v in group] for group in groups), x)
-    else:
-        run = functools.partial(lambda x: collect(lambda: model(x)))
+    run = compiled(model, collect)
 
     def forward(x):
-        found = run(keras.tree.map_structure(ops.convert_to_tensor, x))
+        found = run(x)
         arrays = keras.tree.map_structure(lambda one: None if one is None else ops.convert_to_numpy(one), found)
         return {name: (leaves[name], *arrays[name]) for name in leaves if name in arrays}
 

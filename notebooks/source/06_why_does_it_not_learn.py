@@ -7,7 +7,7 @@
 # break a sound network in six ways, each by one line that anybody could have written, let `rt.diagnose` say what is
 # wrong, look at the evidence, and do what it advises. At the end stands what each of its findings means.
 #
-# About 3 minutes on two CPU cores.
+# About 4 minutes on two CPU cores.
 
 # %%
 import keras
@@ -155,7 +155,7 @@ def keep(fault, check, findings, broken, mended):
     broken.val_loss.plot(ax=axes, color="#b3261e", linewidth=2, label="broken")
     mended.val_loss.plot(ax=axes, color="#2a78d6", linewidth=2, label="mended")
     axes.axhline(constant, color="0.6", linestyle=":")
-    axes.set(title=f"Validation loss: {fault} (dotted: a constant)", ylabel="loss", ylim=(0, 2))
+    axes.set(title=f"Validation loss: {fault} (dotted: a constant)", ylabel="loss", ylim=(None, 2))
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 
