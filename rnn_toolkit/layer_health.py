@@ -65,7 +65,8 @@ def layer_statistics(model: keras.Model, x) -> pd.DataFrame:
         >>> model = keras.Sequential([keras.Input((1,)), dense])
         >>> dense.set_weights([np.array([[3.0, 0.0]]), np.zeros(2)])
         >>> table = layer_statistics(model, np.array([[1.0], [2.0]]))
-        >>> table.loc["dense", ["dead_units", "activation_mean", "weight_norm", "zero_weights"]].tolist()
+        >>> columns = ["dead_units", "activation_mean", "weight_norm", "zero_weights"]
+        >>> table.loc["dense", columns].astype("float64").tolist()
         [0.5, 2.25, 3.0, 0.5]
 
     Source: Saturation: Karpathy et al., 2015, arXiv:1506.02078, section 4.2. Spectral radius: Pascanu et al., 2013,
