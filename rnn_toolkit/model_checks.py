@@ -375,7 +375,7 @@ def one_batch(case) -> Finding | None:
     if table.attrs["overfits"] or table.attrs["out_of_time"]:
         return None
     return Finding(
-        "warning",
+        "warning" if case.has_trained else "note",  # a small network may need its time
         f"Trained on one batch alone, the loss went from {table.attrs['initial']:.3g} to {table.attrs['final']:.3g} in "
         f"{len(table)} steps, and not to zero.",
         "A sound network learns a few rows by heart; one that cannot is too small, or something stands in its way.",
