@@ -71,6 +71,7 @@ def generate(
     stops = [stop] if isinstance(stop, str) else checked_texts(stop, "stop")
     if "" in stops:
         raise ValueError("`stop` holds an empty text, which would end every text at once. Leave it out.")
+    _check_written(stops, reader.vocabulary)
     choose = _Sampler(len(reader.vocabulary), temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     if num_beams > 1 and (temperature, top_k, top_p, stream) != (1.0, None, None, False):
         raise ValueError(
@@ -323,6 +324,18 @@ def _context(vocabulary, prompt) -> list[int]:
 def _behind(vocabulary, context, codes) -> str:
     """Return the text of codes that stand behind others."""
     return vocabulary.decode([*context, *codes])[len(vocabulary.decode(context)) :]
+
+
+def _check_written(stops, vocabulary):
+    """Raise where a vocabulary of words can never write a stop: it knows no line breaks, and mostly no capitals."""
+    for stop in stops if vocabulary.unit == "word" else ():
+        spelled = stop.lower() if vocabulary.lowercase else stop
+        if spelled != stop or any(one.isspace() and one != " " for one in stop):
+            advice = f"Pass {' '.join(spelled.split())!r}." if spelled.split() else "Leave it out."
+            raise ValueError(
+                f"`stop` holds {stop!r}, which this vocabulary of words never writes: it knows no line breaks"
+                f"{' and no capitals' if vocabulary.lowercase else ''}. {advice}"
+            )
 
 
 def _end(text, stops) -> int | None:

@@ -238,6 +238,14 @@ def in_bytes(*texts) -> dict:
     return {before: {after: 1} for row in rows for before, after in itertools.pairwise([*row, row[0]])}
 
 
+@pytest.mark.parametrize(("stop", "advice"), [("The end", "the end"), ("or\nnot", "or not")])
+def test_a_stop_that_words_never_write_is_refused(stop, advice):
+    vocabulary = fit_vocabulary(["To be, or not to be: the end"])
+    model = build_language_model(vocabulary, recurrent_layers("gru", (2,), return_sequences=True))
+    with pytest.raises(ValueError, match=rf"which this vocabulary of words never writes.*Pass '{advice}'"):
+        generate(model, "to", stop=stop)
+
+
 def test_stops_may_be_characters_of_several_bytes():
     model = speaker(in_bytes("aé€"), BYTES)
     assert generate(model, "a", length=6, temperature=0) == "aé€a"
