@@ -106,6 +106,8 @@ def _of_weights(layer, own) -> dict:
 def _of_outputs(layer, output, arguments) -> dict:
     saturation, forget_gate = gate_shares(layer, *arguments) if arguments else (None, None)
     mask = arguments[2] if arguments else None
+    if mask is not None and getattr(layer, "go_backwards", False):
+        mask = np.asarray(mask)[:, ::-1]  # such a layer puts out the last step first
     units = output[np.asarray(mask, "bool")] if mask is not None and output.ndim == 3 else output
     units = units.reshape(-1, output.shape[-1] if output.ndim > 1 else 1).astype("float32")  # (outputs, units)
     found = {"forget_gate": forget_gate, "saturation": saturation}

@@ -123,6 +123,14 @@ def test_outputs_at_masked_steps_do_not_count():
     assert table.activation_std["rnn"] == 1
 
 
+def test_a_layer_that_reads_backwards_puts_its_masked_steps_out_first():
+    rnn = layers.SimpleRNN(1, activation=None, return_sequences=True, go_backwards=True, name="rnn")
+    model = keras.Sequential([keras.Input((3, 1)), layers.Masking(), rnn])
+    rnn.set_weights([np.ones((1, 1)), np.zeros((1, 1)), np.zeros(1)])
+    table = layer_statistics(model, np.array([[[1.0], [2.0], [0.0]]]))
+    assert table["activation_mean"]["rnn"] == 1.5  # without the padding's 0
+
+
 def test_norm_and_zeros_are_those_of_the_kernels():
     dense = layers.Dense(2, name="dense")
     model = model_of(dense, shape=(2,))
