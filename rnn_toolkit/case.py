@@ -262,9 +262,8 @@ class Case:
     def _constant_loss(self, sample) -> float:
         constants = self._constants()
         width = self.outputs["training"][0].shape[-1]
-        if (
-            self.loss_name == "sparse_categorical_crossentropy" and constants
-        ):  # outputs for all tokens would fill memory
+        # Without making outputs, which for all tokens of a text would fill memory.
+        if self.loss_name == "sparse_categorical_crossentropy" and constants:
             y = np.clip(sample.y.astype("int64"), 0, width - 1)
             values = -np.log(_shares(self.labels(self.train), width))[y]
             if sample.weight is None:
@@ -322,7 +321,7 @@ class Case:
         """Whether a training came to clearly less than the best constant."""
         split = "validation" if "validation" in self.best else "training"
         floor = self.constant_losses.get(split, np.nan)
-        return split in self.best and bool(self.best[split] < 0.7 * floor)
+        return split in self.best and bool(self.best[split] < self.limits["learnt"] * floor)
 
     # What instruments say.
 

@@ -1,7 +1,7 @@
 """The limits at which `diagnose` speaks up, each with its source: the one table to read, and to change.
 
-"calibrated" means: beyond what healthy runs of `tests/benchmarks/faults.py` showed, with seeds other than the reported
-ones. To judge by another limit, pass it: `rt.diagnose(..., thresholds={"input_scale": 30})`.
+"calibrated" means: our choice, tried on runs of `tests/benchmarks/faults.py` with seeds other than the reported ones.
+To judge by another limit, pass it: `rt.diagnose(..., thresholds={"input_scale": 30})`.
 """
 
 from collections.abc import Mapping
@@ -66,7 +66,7 @@ THRESHOLDS = {
         "loss of an untrained network over that of the best constant",
         "Karpathy, 2019, 'A recipe for training neural networks': verify loss at init; the factor calibrated",
     ),
-    "unread": Threshold(1e-4, "change of the outputs, in their deviations, when inputs are exchanged", "calibrated"),
+    "unread": Threshold(1e-5, "deviation of the outputs over rows, in their size", "calibrated"),
     "repeatable": Threshold(
         1e-3, "difference of two passes over the same rows, in the size of the outputs", "calibrated"
     ),
@@ -102,7 +102,7 @@ THRESHOLDS = {
         "mean change of a layer's weights in a step, in their norm",
         "Karpathy, CS231n notes, 'Neural Networks Part 3': about 1e-3; ten times that",
     ),
-    "update_ratio_low": Threshold(5e-5, "the same, from below", "as above"),
+    "update_ratio_low": Threshold(1e-3, "the same: steps as large as that are not too small", "Karpathy, as above"),
     "rate": Threshold(
         10.0,
         "learning rate over the suggestion of a range test, or under it",
@@ -111,6 +111,15 @@ THRESHOLDS = {
     "clipped": Threshold(0.95, "share of steps that were clipped", "calibrated"),
     "clip_depth": Threshold(20.0, "mean norm of the gradients over the limit of the clipping", "calibrated"),
     "overfitting": Threshold(1.5, "validation loss over training loss of the same weights", "calibrated"),
+    "overfitting_gap": Threshold(0.15, "what lies between the two, in the best constant's loss", "calibrated"),
+    "past_best": Threshold(1.2, "validation loss of the weights as they are over the lowest", "calibrated"),
+    "past_best_gap": Threshold(0.1, "what lies between the two, in the best constant's loss", "calibrated"),
+    "by_heart": Threshold(0.9, "best training loss over that of the best constant", "calibrated"),
+    "learnt": Threshold(
+        0.7, "best validation loss over that of the best constant: below it, a training came to something", "calibrated"
+    ),
+    "underfitting": Threshold(0.25, "training loss over that of the best constant", "calibrated"),
+    "narrow": Threshold(4, "units of the narrowest recurrent layer", "calibrated"),
     "still_falling": Threshold(
         0.04, "fall of the validation loss in the last fifth of the epochs, in the whole fall", "calibrated"
     ),

@@ -8,8 +8,6 @@ from rnn_toolkit.windows import Windows
 
 def divergence(case) -> Finding | None:
     """A loss that became infinite or NaN."""
-    if case.history is None:
-        return None
     loss = case.history["loss"].to_numpy("float64")
     if np.isfinite(loss).all():
         return None
@@ -25,8 +23,6 @@ def divergence(case) -> Finding | None:
 
 def learning_rate_too_high(case) -> Finding | None:
     """Steps that jump over what they look for."""
-    if case.history is None:
-        return None
     ratio = _update_ratio(case)
     blows = _has_diverged(case)
     if ratio < case.limits["update_ratio_high"] / 10 and not blows:  # steps are small: something else shakes the loss
@@ -36,37 +32,42 @@ def learning_rate_too_high(case) -> Finding | None:
     rate, suggestion = _rate(case), case.rates.attrs["suggestion"]
     if not (case.rates.attrs["lowered"] and rate > case.limits["rate"] * suggestion):
         return None
-    moved = f", and a step changed the weights by {percent(ratio)} on average" if np.isfinite(ratio) else ""
-    return Finding(
-        "warning",
-        f"The learning rate was {rate:.2g}{moved}; a range test suggests {suggestion:.1g}.",
+    return _of_rate(
+        rate,
+        ratio,
+        suggestion,
         "Steps as large as that jump over the valleys of the loss instead of going down into them.",
-        f"Train again with `rt.make_optimizer({suggestion:.1g})`.",
     )
 
 
 def learning_rate_too_low(case) -> Finding | None:
     """Steps so small that the epochs do not suffice."""
-    if case.history is None or (case.has_learnt and not _is_falling(case)):
+    if case.has_learnt and not _is_falling(case):
         return None
     ratio = _update_ratio(case)
-    if ratio > 20 * case.limits["update_ratio_low"]:
+    if ratio > case.limits["update_ratio_low"]:
         return None
     rate, suggestion = _rate(case), case.rates.attrs["suggestion"]
     if not (case.rates.attrs["lowered"] and rate * case.limits["rate"] < suggestion):
         return None
+    return _of_rate(
+        rate, ratio, suggestion, "The loss falls, but so slowly that the epochs end before it has come down."
+    )
+
+
+def _of_rate(rate, ratio, suggestion, cause) -> Finding:
     moved = f", and a step changed the weights by {percent(ratio)} on average" if np.isfinite(ratio) else ""
     return Finding(
         "warning",
         f"The learning rate was {rate:.2g}{moved}; a range test suggests {suggestion:.1g}.",
-        "The loss falls, but so slowly that the epochs end before it has come down.",
+        cause,
         f"Train again with `rt.make_optimizer({suggestion:.1g})`.",
     )
 
 
 def clipping(case) -> Finding | None:
     """Gradients that are cut down in every step."""
-    if case.history is None or "clipped" not in case.history:
+    if "clipped" not in case.history:
         return None
     if case.has_learnt and not _is_falling(case):
         return None
@@ -88,12 +89,14 @@ def clipping(case) -> Finding | None:
 
 def labels_unrelated(case) -> Finding | None:
     """Training rows learnt by heart, and nothing that holds for others."""
-    if case.history is None or "validation" not in case.best or "validation" not in case.constant_losses:
+    if "validation" not in case.best or "validation" not in case.constant_losses:
         return None
     floor, train_floor = case.constant_losses["validation"], case.constant_losses["training"]
     if case.best["validation"] < case.limits["constant"] * floor:
         return None
-    by_heart = case.best.get("training", np.inf) < 0.9 * train_floor or case.overfit.attrs["overfits"]
+    by_heart = (
+        case.best.get("training", np.inf) < case.limits["by_heart"] * train_floor or case.overfit.attrs["overfits"]
+    )
     if not by_heart:
         return None
     return Finding(
@@ -101,8 +104,7 @@ def labels_unrelated(case) -> Finding | None:
         f"The best validation loss, {case.best['validation']:.3g}, is no better than that of a constant, {floor:.3g}, "
         "although the network can learn training rows by heart.",
         "Nothing in the inputs tells the targets of new rows: they may have been shuffled apart from each other, or "
-        "not "
-        "depend on each other at all.",
+        "not depend on each other at all.",
         "Look at ten rows beside their targets. Shuffle both by one order: `order = rng.permutation(len(x)); x, y = "
         "x[order], y[order]`.",
     )
@@ -110,7 +112,7 @@ def labels_unrelated(case) -> Finding | None:
 
 def no_better_than_a_constant(case) -> Finding | None:
     """A training that came to nothing."""
-    if case.history is None or "training" not in case.best:
+    if "training" not in case.best:
         return None
     floor = case.constant_losses.get("training", np.nan)
     if not case.best["training"] > case.limits["constant"] * floor:
@@ -127,15 +129,18 @@ def no_better_than_a_constant(case) -> Finding | None:
 
 def overfitting(case) -> Finding | None:
     """Training rows that are learnt better than others can be."""
-    if case.history is None or "validation" not in case.losses or not case.has_trained:
+    if "validation" not in case.losses or not case.has_trained:
         return None
     train, validation = case.losses["training"], case.losses["validation"]
     floor = case.constant_losses.get("validation", np.nan)
-    gap = validation > case.limits["overfitting"] * train and validation - train > 0.15 * floor
+    gap = (
+        validation > case.limits["overfitting"] * train and validation - train > case.limits["overfitting_gap"] * floor
+    )
     began, is_past = "", False
     losses = case.history["val_loss"].dropna() if "val_loss" in case.history else ()
     if len(losses):
-        is_past = validation > 1.2 * losses.min() and validation - losses.min() > 0.1 * floor
+        is_past = validation > case.limits["past_best"] * losses.min()
+        is_past &= validation - losses.min() > case.limits["past_best_gap"] * floor
         began = (
             f" On validation rows it was lowest at epoch {losses.idxmin()}, with {losses.min():.3g}." if is_past else ""
         )
@@ -152,12 +157,16 @@ def overfitting(case) -> Finding | None:
 
 def underfitting(case) -> Finding | None:
     """A network too small for what there is to learn."""
-    if case.history is None or "training" not in case.constant_losses or not case.has_trained:
+    if "training" not in case.constant_losses or not case.has_trained:
         return None
     train, floor = case.losses["training"], case.constant_losses["training"]
     validation = case.losses.get("validation", train)
     narrow = min((_width(layer) for layer in case.recurrent.values()), default=np.inf)
-    if not train > 0.25 * floor or validation > case.limits["overfitting"] * train or narrow > 4:
+    if (
+        not train > case.limits["underfitting"] * floor
+        or validation > case.limits["overfitting"] * train
+        or narrow > case.limits["narrow"]
+    ):
         return None
     return Finding(
         "warning",
@@ -170,7 +179,7 @@ def underfitting(case) -> Finding | None:
 
 def stopped_too_early(case) -> Finding | None:
     """A loss that was still falling when the training ended."""
-    if case.history is None or not _is_falling(case):
+    if not _is_falling(case):
         return None
     column = _watched(case)
     epochs = len(case.history)
@@ -188,7 +197,7 @@ def worse_than_the_baseline(case) -> Finding | None:
     """A network that the last value beats."""
     train = case.data["training"]
     validation = case.batches.get("validation")
-    if case.history is None or validation is None or not isinstance(train, Windows) or case.loss is None:
+    if validation is None or not isinstance(train, Windows) or case.loss is None:
         return None
     places = [train.feature_names.index(name) for name in train.task.target if name in train.feature_names]
     if len(places) != len(train.task.target):
@@ -211,7 +220,7 @@ def worse_than_the_baseline(case) -> Finding | None:
 
 def oscillation(case) -> Finding | None:
     """A loss that goes up and down."""
-    if case.history is None or _oscillation(case) <= case.limits["oscillation"]:
+    if _oscillation(case) <= case.limits["oscillation"]:
         return None
     return Finding(
         "note",
