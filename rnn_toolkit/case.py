@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+import sys
 import time
 
 import keras
@@ -11,14 +12,15 @@ import pandas as pd
 
 from rnn_toolkit.dry_runs import find_learning_rate, overfit_one_batch
 from rnn_toolkit.gradients import gradient_flow
-from rnn_toolkit.inspection import count_batches, recurrent_layers_of, some_batches, spread_batches, untouched
+from rnn_toolkit.inspection import count_batches, read_batches, recurrent_layers_of, some_batches, untouched
 from rnn_toolkit.language_layers import NextToken
 from rnn_toolkit.layer_health import layer_statistics
 from rnn_toolkit.layers import RawUnits
 from rnn_toolkit.probing import array, compiled, compiled_forward, named_layers
 from rnn_toolkit.text_layers import TokenEmbedding
 
-PROBES = 4  # batches that the model is run on
+PROBES = 4  # batches that the model is run on before training
+TRAINED_PROBES = 16  # after it, when its losses are held against those of the history
 STREAMS = 8  # rows of a language model, whose outputs are as wide as its vocabulary
 LARGEST_SAMPLE = 20_000_000  # values: 80 MB
 SCAN_SECONDS = 3.0
@@ -57,26 +59,30 @@ def sample_of(data, *, seconds: float = SCAN_SECONDS) -> Sample:
         >>> sample.x.shape, sample.is_whole
         ((3, 2), True)
     """
-    end, batches, values, is_whole = time.perf_counter() + seconds, [], 0, True
-    total = count_batches(data)
-    rounds = [None] if total is None or total <= 64 else [64, None]  # a spread of all first, then the rest
-    for count in rounds:
-        batches, values, is_whole = [], 0, True
-        for batch in spread_batches(data, count):
-            batches.append((keras.tree.flatten(batch[0]), batch[1], batch[2]))
-            values += sum(one.size for one in batches[-1][0])
-            if values > LARGEST_SAMPLE or time.perf_counter() > end:
-                is_whole = False
-                break
-        if count is not None:
-            is_whole, spread = False, batches
-            if time.perf_counter() > end - seconds / 2:
-                break
-        elif not is_whole and len(rounds) > 1:
-            batches = spread
+    end, values, read = time.perf_counter() + seconds, 0, {}
+    order = _spread(count_batches(data))
+    for place, batch in zip(order, read_batches(data, order), strict=False):
+        read[place] = (keras.tree.flatten(batch[0]), batch[1], batch[2])
+        values += sum(one.size for one in read[place][0])
+        if values > LARGEST_SAMPLE or time.perf_counter() > end:
+            is_whole = False
+            break
+    else:
+        is_whole = True
+    batches = [read[place] for place in sorted(read)]
     inputs = [_joined(parts) for parts in zip(*(batch[0] for batch in batches), strict=True)]
     y, weight = (_joined([batch[place] for batch in batches]) for place in (1, 2))
     return Sample([_codes(one) for one in inputs], y, weight, is_whole)
+
+
+def _spread(total: int | None):
+    """Return the places of batches in an order whose every beginning is spread evenly over all of them.
+
+    Steps of the golden ratio around a circle do that: each falls into one of the widest gaps left.
+    """
+    if total is None:
+        return range(sys.maxsize)
+    return np.argsort(np.argsort(np.arange(total) * (5**0.5 - 1) / 2 % 1))
 
 
 def _codes(x):
@@ -131,7 +137,8 @@ class Case:
         """A few batches of each split; of streams some rows of the first, the only one that needs no state before."""
         given = {name: data for name, data in self.data.items() if data is not None}
         if not self.layers_of(NextToken):
-            return _of_one_width({name: some_batches(data, PROBES) for name, data in given.items()})
+            count = PROBES if self.history is None else TRAINED_PROBES
+            return _of_one_width({name: some_batches(data, count) for name, data in given.items()})
         first = {name: some_batches(data, 1)[0] for name, data in given.items()}
         return {name: [tuple(None if one is None else one[:STREAMS] for one in batch)] for name, batch in first.items()}
 

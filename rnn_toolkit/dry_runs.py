@@ -13,7 +13,7 @@ import pandas as pd
 
 from rnn_toolkit._checks import whole_number
 from rnn_toolkit.feeding import Arrays
-from rnn_toolkit.inspection import check_ready, count_batches, some_batches, spread_batches, untouched
+from rnn_toolkit.inspection import check_ready, count_batches, read_batches, some_batches, untouched
 from rnn_toolkit.optimization import make_optimizer, unwrapped
 from rnn_toolkit.probing import recurrent_states
 
@@ -238,7 +238,7 @@ def _rounds(data, *, batch_size: int, seed: int) -> Iterator[tuple]:
     total, generator = count_batches(data), np.random.default_rng(seed)
     for number in itertools.count():
         if total is None:
-            yield from spread_batches(data)
+            yield from read_batches(data)
             continue
         if isinstance(data, Arrays):
             data.set_epoch(number)

@@ -1,6 +1,7 @@
 """Looking at a model and its data without a trace: what a look may change is put back, whatever happens."""
 
 import contextlib
+import itertools
 
 import keras
 import numpy as np
@@ -62,11 +63,20 @@ def some_batches(data, count: int = 4, *, batch_size: int = 64) -> list[tuple]:
         >>> [y.tolist() for x, y, weight in some_batches((np.zeros((6, 1)), np.arange(6)), count=2, batch_size=2)]
         [[0, 1], [4, 5]]
     """
-    return [batch for _, batch in zip(range(count), spread_batches(data, count, batch_size=batch_size), strict=False)]
+    total = count_batches(data, batch_size=batch_size)
+    if not total:  # none, or none that has a place
+        return list(itertools.islice(read_batches(data), count))
+    places = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
+    return list(read_batches(data, places, batch_size=batch_size))
 
 
-def spread_batches(data, count: int | None = None, *, batch_size: int = 64):
-    """Yield batches as `some_batches` returns them; `None` yields all of them."""
+def read_batches(data, places=None, *, batch_size: int = 64):
+    """Yield batches as `some_batches` returns them, those at some places or all.
+
+    Example:
+        >>> [y.tolist() for x, y, weight in read_batches((np.zeros((6, 1)), np.arange(6)), [2, 0], batch_size=2)]
+        [[4, 5], [0, 1]]
+    """
     total = count_batches(data, batch_size=batch_size)
     if total == 0:
         raise ValueError(f"The data hold no batch. Received: {data!r}. Pass data with at least one row.")
@@ -77,18 +87,14 @@ def spread_batches(data, count: int | None = None, *, batch_size: int = 64):
                 f"Received: {type(data).__name__}, which a look would use up. Pass `(x, y)`, or wrap it in a "
                 "`keras.utils.PyDataset`."
             )
-        for number, batch in enumerate(data):
-            if count is not None and number == count:
-                return
-            yield _parts(batch)
+        yield from map(_parts, data)
         return
-    places = np.arange(total) if count is None else np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
-    for place in places:
+    for place in map(int, range(total) if places is None else places):
         if isinstance(data, tuple | list):
             rows = slice(place * batch_size, (place + 1) * batch_size)
             yield _parts(keras.tree.map_structure(lambda one, rows=rows: one[rows], tuple(data)))
         else:
-            yield _parts(data[int(place)])
+            yield _parts(data[place])
 
 
 def count_batches(data, *, batch_size: int = 64) -> int | None:

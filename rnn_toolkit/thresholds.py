@@ -114,6 +114,9 @@ THRESHOLDS = {
     "overfitting_gap": Threshold(0.15, "what lies between the two, in the best constant's loss", "calibrated"),
     "past_best": Threshold(1.2, "validation loss of the weights as they are over the lowest", "calibrated"),
     "past_best_gap": Threshold(0.1, "what lies between the two, in the best constant's loss", "calibrated"),
+    "of_no_use": Threshold(
+        0.9, "best validation loss over that of the best constant: what was learnt holds for no other row", "calibrated"
+    ),
     "by_heart": Threshold(0.9, "best training loss over that of the best constant", "calibrated"),
     "learnt": Threshold(
         0.7, "best validation loss over that of the best constant: below it, a training came to something", "calibrated"

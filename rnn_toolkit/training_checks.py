@@ -147,7 +147,7 @@ def overfitting(case) -> Finding | None:
     if not (gap or (is_past and validation > train)):
         return None
     return Finding(
-        "warning" if is_past or not case.has_learnt else "note",
+        "warning" if is_past or case.best["validation"] > case.limits["of_no_use"] * floor else "note",
         f"The loss is {train:.3g} on training rows and {validation:.3g} on validation rows.{began}",
         f"The network has learnt its rows by heart: {case.num_parameters:,} weights for {len(case.train):,} rows.",
         "Fewer units, `rt.recurrent_layers(units=(16,), dropout=0.3)`, weight decay, early stopping "

