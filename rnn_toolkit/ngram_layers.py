@@ -11,6 +11,7 @@ from rnn_toolkit.text import TextBatches
 
 MULTIPLIER = 0x9E3779B1 - 2**32  # 2^32 over the golden ratio, as int32: no two pairs of 40,000 words have one key
 LAST_KEY = 2**31 - 1
+END = -1  # the code of a text's beginning and end, where they count
 # Chosen on held-out training reviews and messages. `RARITY_ALONE` is what a run's scale has without its ratio: few
 # texts need more of it, as their ratios are noise, and many need less.
 PENALTY, RARITY_ALONE = 50.0, 1.0
@@ -29,6 +30,8 @@ class NgramLogits(keras.layers.Layer):
         num_classes: Labels there are.
         num_ngrams: Runs that are listed.
         longest: Tokens of the longest run.
+        ends: Whether the beginning and the end of a text count as tokens, as a name's first letter tells more than
+            the same one within it.
 
     Call arguments:
         inputs: Codes, int32 `(batch, timesteps)`, padded by 0.
@@ -39,10 +42,10 @@ class NgramLogits(keras.layers.Layer):
     Source: Keys: Knuth, 1998, "The art of computer programming", volume 3, section 6.4, Fibonacci hashing.
     """
 
-    def __init__(self, num_classes: int, num_ngrams: int, *, longest: int = 2, **kwargs):
+    def __init__(self, num_classes: int, num_ngrams: int, *, longest: int = 2, ends: bool = False, **kwargs):
         # In half precision a sum of many weights would lose its last digits.
         super().__init__(**({"trainable": False, "dtype": "float32"} | kwargs))
-        self.num_classes, self.num_ngrams, self.longest = num_classes, num_ngrams, longest
+        self.num_classes, self.num_ngrams, self.longest, self.ends = num_classes, num_ngrams, longest, ends
         # TensorFlow's XLA searches by comparing with every key (tf2xla/kernels/lower_upper_bound_ops.cc).
         self.supports_jit = keras.backend.backend() != "tensorflow"
 
@@ -62,7 +65,12 @@ class NgramLogits(keras.layers.Layer):
 
     def call(self, inputs):
         """Return the sums."""
-        key = inputs = ops.cast(inputs, "int32")
+        inputs = ops.cast(inputs, "int32")
+        if self.ends:
+            inputs = ops.pad(inputs, ((0, 0), (1, 1)))
+            behind_text = ops.pad(inputs[:, :-1] != 0, ((0, 0), (1, 0)), constant_values=True)
+            inputs = ops.where(ops.logical_and(inputs == 0, behind_text), END, inputs)
+        key = inputs
         keys, whole = [key], [inputs != 0]
         for before in range(1, self.longest):
             key = key[:, :-1] * MULTIPLIER + inputs[:, before:]  # modulo 2^32, as NumPy does it below
@@ -82,6 +90,7 @@ class NgramLogits(keras.layers.Layer):
         The tokens of a run share its weight alike, and so do its occurrences.
         """
         listed, kernel = ops.convert_to_numpy(self.keys), ops.convert_to_numpy(self.kernel)
+        codes = _with_ends(codes) if self.ends else codes
         runs = [
             (begins, key, np.full(len(key), size)) for size, begins, key in _runs(codes, [len(codes)], self.longest)
         ]
@@ -93,6 +102,10 @@ class NgramLogits(keras.layers.Layer):
         shares = np.zeros((len(codes), self.num_classes), "float32")
         for step in range(self.longest):
             np.add.at(shares, begins[sizes > step] + step, parts[sizes > step])
+        if self.ends:  # they belong to the tokens beside them
+            shares[1] += shares[0]
+            shares[-2] += shares[-1]
+            shares = shares[1:-1]
         return shares
 
     def compute_output_shape(self, input_shape):
@@ -101,11 +114,11 @@ class NgramLogits(keras.layers.Layer):
 
     def get_config(self):
         """Return the arguments of the constructor."""
-        own = {"num_classes": self.num_classes, "num_ngrams": self.num_ngrams, "longest": self.longest}
-        return {**super().get_config(), **own}
+        names = ("num_classes", "num_ngrams", "longest", "ends")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def fit_ngrams(train: TextBatches, *, longest: int) -> NgramLogits:
+def fit_ngrams(train: TextBatches, *, longest: int, ends: bool = False) -> NgramLogits:
     """Fit a logistic regression on which runs of tokens occur in a text.
 
     How far a run's weight may go depends on how rare it is, and on how unlike the labels are in it.
@@ -113,6 +126,7 @@ def fit_ngrams(train: TextBatches, *, longest: int) -> NgramLogits:
     Args:
         train: Labelled training texts, as `text_batches` returns them; their weights count.
         longest: Tokens of the longest run.
+        ends: Whether the beginning and the end of a text count as tokens.
 
     Returns:
         The layer.
@@ -123,6 +137,7 @@ def fit_ngrams(train: TextBatches, *, longest: int) -> NgramLogits:
     """
     batches = [train[place] for place in range(len(train))]
     codes = [row[row != 0] for batch in batches for row in batch[0]]
+    codes = [_with_ends(row) for row in codes] if ends else codes
     targets = np.concatenate([batch[1] for batch in batches])
     weights = np.concatenate([batch[2] for batch in batches]) if len(batches[0]) > 2 else np.ones(len(codes))
     num_texts, num_classes, each_alone = len(codes), len(train.classes), targets.ndim == 2
@@ -170,10 +185,14 @@ def fit_ngrams(train: TextBatches, *, longest: int) -> NgramLogits:
     kernel, bias = scales * found[:-1], found[-1]
     if is_binary:
         kernel, bias = np.pad(kernel, ((0, 0), (1, 0))), np.pad(bias, (1, 0))
-    layer = NgramLogits(num_classes, len(keys), longest=longest)
+    layer = NgramLogits(num_classes, len(keys), longest=longest, ends=ends)
     layer.build((None, None))
     layer.start_from(keys, kernel, bias)
     return layer
+
+
+def _with_ends(codes):
+    return np.concatenate([[END], codes, [END]]).astype("int32")
 
 
 def _listed(codes, longest):

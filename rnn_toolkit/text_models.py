@@ -88,11 +88,12 @@ def build_text_classifier(
     if linear is None:
         model = keras.Sequential([codes, *network, labels], name="text_classifier")
     else:
-        longest = ngrams or (4 if vocabulary.unit == "character" else 2)
+        is_character = vocabulary.unit == "character"
+        longest = ngrams or (4 if is_character else 2)
         outputs = codes
         for layer in network:
             outputs = layer(outputs)
-        outputs = labels(outputs, linear=fit_ngrams(linear, longest=longest)(codes))
+        outputs = labels(outputs, linear=fit_ngrams(linear, longest=longest, ends=is_character)(codes))
         model = keras.Model(codes, outputs, name="text_classifier")
     loss, metric = (
         ("binary_crossentropy", "binary_accuracy")

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 
 from rnn_toolkit import build_text_classifier, classify, explain_text, fit_vocabulary, text_batches, train
-from rnn_toolkit.ngram_layers import LAST_KEY, MULTIPLIER, NgramLogits, fit_ngrams
+from rnn_toolkit.ngram_layers import END, LAST_KEY, MULTIPLIER, NgramLogits, fit_ngrams
 
 WORDS = fit_vocabulary(["good good good not not bad"])  # codes 2, 3 and 4
 GOOD, NOT, BAD = 2, 3, 4
-NOT_GOOD = (NOT * MULTIPLIER + GOOD + 2**31) % 2**32 - 2**31
 TEXTS = ["good", "not bad", "bad", "not good"] * 3
 TASTES = ["yes", "yes", "no", "no"] * 3
 
@@ -18,11 +17,16 @@ def array(values) -> np.ndarray:
     return keras.ops.convert_to_numpy(values)
 
 
+def pair(first, second) -> int:
+    """Return the key of two tokens, as int32 arithmetic has it."""
+    return (first * MULTIPLIER + second + 2**31) % 2**32 - 2**31
+
+
 def by_hand() -> NgramLogits:
     """Return a layer in which "good" counts 1, "bad" -2 and "not good" -8, for the second of two classes."""
     layer = NgramLogits(2, 3)
     layer.build((None, None))
-    weights = dict(sorted({GOOD: 1.0, BAD: -2.0, NOT_GOOD: -8.0}.items()))
+    weights = dict(sorted({GOOD: 1.0, BAD: -2.0, pair(NOT, GOOD): -8.0}.items()))
     kernel = np.array([[0.0, weight] for weight in weights.values()])
     layer.start_from(np.array(list(weights), "int32"), kernel, np.array([0.5, 0.25]))
     return layer
@@ -77,6 +81,28 @@ def test_a_text_shorter_than_the_longest_run_is_read():
     assert array(layer(np.array([[GOOD, BAD]]))).tolist() == [[3]]
 
 
+@pytest.mark.parametrize("width", [3, 9])
+@pytest.mark.parametrize(("text", "logit"), [("ab", 3), ("ba", 40), ("aba", 43), ("aab", 3), ("b", 0), ("", 0)])
+def test_the_ends_of_a_text_count_as_tokens(text, logit, width):
+    first_a, last_a = pair(END, 2), pair(2, END)  # codes: a 2, b 3
+    layer = NgramLogits(1, 2, ends=True)
+    layer.build((None, None))
+    keys, kernel = zip(*sorted([(first_a, [3.0]), (last_a, [40.0])]), strict=True)
+    layer.start_from(np.array(keys, "int32"), np.array(kernel), np.array([0.0]))
+    codes = np.array([{"a": 2, "b": 3}[character] for character in text], "int32")
+    padded = np.pad(codes, (0, width - len(codes)))[None]
+    assert array(layer(padded)).tolist() == [[logit]]
+    assert layer.shares(codes).sum() == logit
+
+
+def test_characters_are_fitted_with_their_ends():
+    vocabulary = fit_vocabulary(["ab"], unit="character")
+    given = text_batches(["ab", "ba"] * 9, ["x", "y"] * 9, vocabulary=vocabulary)
+    model = build_text_classifier(vocabulary, given.classes, [], embedding=1, linear=given, ngrams=2, dropout=0.0)
+    model.layers[-1].set_weights([0 * weight for weight in model.layers[-1].get_weights()])
+    assert classify(model, ["aab", "baa"])["label"].tolist() == ["x", "y"]
+
+
 def test_tokens_share_the_weight_of_their_run_and_its_occurrences_too():
     shares = by_hand().shares(WORDS.encode("not good good bad"))
     assert shares[:, 0].tolist() == [0, 0, 0, 0]
@@ -96,8 +122,10 @@ def test_pairs_of_many_words_have_keys_of_their_own():
 
 def test_all_runs_of_the_training_texts_are_listed_once():
     layer = fit_ngrams(batches(["good", "not good not good", "not", ""], ["yes", "no", "no", "yes"]), longest=2)
-    good_not = (GOOD * MULTIPLIER + NOT + 2**31) % 2**32 - 2**31
-    assert array(layer.keys).tolist() == [*sorted([1, GOOD, NOT, NOT_GOOD, good_not]), LAST_KEY]  # 1 is unknown
+    assert array(layer.keys).tolist() == [
+        *sorted([1, GOOD, NOT, pair(NOT, GOOD), pair(GOOD, NOT)]),
+        LAST_KEY,
+    ]  # 1 is unknown
 
 
 def test_words_get_about_the_odds_of_the_texts_that_they_stand_in():

@@ -39,9 +39,9 @@ def main(*, seed, members, choose, epochs, units, rate, dropout, class_weight, l
     for weight in (None, "balanced"):
         began = time.perf_counter()
         grams = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True, lowercase=False)
-        linear = make_pipeline(grams, LogisticRegression(C=10, max_iter=2000, class_weight=weight))
-        linear.fit(rest["name"], rest["language"])  # it has no epochs to choose
-        show(f"n-grams, weights {weight}", linear.predict(test["name"]), time.perf_counter() - began)
+        baseline = make_pipeline(grams, LogisticRegression(C=10, max_iter=2000, class_weight=weight))
+        baseline.fit(rest["name"], rest["language"])  # it has no epochs to choose
+        show(f"n-grams, weights {weight}", baseline.predict(test["name"]), time.perf_counter() - began)
     outputs, spent = [], 0.0
     for member in range(seed, seed + members):
         began = time.perf_counter()
