@@ -166,7 +166,7 @@ def _shifted_inputs(case):
             f"{first[:, feature].mean():.3g} in training, {shift[feature]:.1f} deviations apart."
         )
     feature = int(np.argmax(ratio))
-    if ratio[feature] > 1 + 2 * case.limits["input_shift"]:
+    if ratio[feature] > 2 * case.limits["input_shift"]:
         return f"Feature {feature} varies {ratio[feature]:.1f} times as much in validation as in training."
     return None
 

@@ -45,9 +45,9 @@ THRESHOLDS = {
     "masked_rows": Threshold(0.01, "share of rows in which nothing is left to read", "calibrated"),
     "unknown": Threshold(0.2, "share of tokens that the vocabulary does not know", "calibrated"),
     "input_shift": Threshold(
-        1.0,
-        "difference of the means of training and validation, in deviations",
-        "Cohen, 1988, 'Statistical power analysis': 0.8 is large",
+        1.5,
+        "difference of the means of training and validation, in deviations; twice that, the ratio of the deviations",
+        "Cohen, 1988, 'Statistical power analysis': 0.8 is large; calibrated, as 200 rows of a slow series come to 1.2",
     ),
     "label_shift": Threshold(0.25, "total variation between the label shares of training and validation", "calibrated"),
     "token_shift": Threshold(0.25, "the same of token shares, beyond that of two halves of training", "calibrated"),
