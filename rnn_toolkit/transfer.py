@@ -16,6 +16,7 @@ from rnn_toolkit.callbacks import default_callbacks
 from rnn_toolkit.identity import num_batches
 from rnn_toolkit.language_layers import NextToken, WeightDrop
 from rnn_toolkit.optimization import make_optimizer
+from rnn_toolkit.text import TextBatches
 from rnn_toolkit.text_layers import MaskedPooling, text_layer_of
 from rnn_toolkit.text_models import build_text_classifier
 
@@ -29,8 +30,10 @@ def classifier_from_language_model(
     pooling: Sequence[str] = ("last", "mean", "max"),
     dropout: float = 0.3,
     multi_label: bool = False,
+    linear: TextBatches | None = None,
+    ngrams: int | None = None,
     optimizer: keras.optimizers.Optimizer | None = None,
-) -> keras.Sequential:
+) -> keras.Model:
     """Build a classifier that reads as a language model does, with a new head; train it with `fine_tune`.
 
     Few labels go further where a network has learnt from much text without labels how the language works. The
@@ -44,14 +47,15 @@ def classifier_from_language_model(
         dropout: Share of the embedding's channels, and of the pooled vector, to drop in training, beside what the
             copied layers drop.
         multi_label: Whether a text may have several labels, or none.
+        linear, ngrams: A linear model of runs of tokens beside the network, as in `build_text_classifier`.
         optimizer: Any Keras optimizer; `None` takes `make_optimizer()`. `fine_tune` makes its own.
 
     Returns:
-        `keras.Sequential` as `build_text_classifier` returns it: from codes to probabilities.
+        A model as `build_text_classifier` returns it: from codes to probabilities.
 
     Raises:
-        TypeError, ValueError: If the model is no language model, there are fewer than two classes, or a pooling is
-            unknown.
+        TypeError, ValueError: If the model is no language model, there are fewer than two classes, a pooling is
+            unknown, or `linear` is no batches of the same vocabulary and classes.
 
     Example:
         >>> from rnn_toolkit import build_language_model, fit_vocabulary, recurrent_layers
@@ -73,6 +77,8 @@ def classifier_from_language_model(
         dropout=dropout,
         word_dropout=core.embedding.word_dropout,
         multi_label=multi_label,
+        linear=linear,
+        ngrams=ngrams,
         optimizer=optimizer,
     )
     for layer, learnt in zip(layers, core.stack, strict=True):
