@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import textwrap
 
 import pandas as pd
 
@@ -39,7 +40,8 @@ class Diagnosis(pd.DataFrame):
 
     def __repr__(self) -> str:
         """Return the findings as sentences."""
-        lines = [self._summary()]
+        summary, *rest = self._summary()
+        lines = [summary, *(textwrap.fill(one, 100) for one in rest)]
         for number, row in enumerate(self.itertuples(), start=1):
             lines += [
                 "",
@@ -52,7 +54,9 @@ class Diagnosis(pd.DataFrame):
 
     def _repr_html_(self) -> str:
         """Return the findings as paragraphs."""
-        parts = [f"<p>{html.escape(self._summary())}</p>"]
+        summary, *rest = self._summary()
+        grey = f"color:{COLOURS['note']};max-width:56em"
+        parts = [f"<p><b>{html.escape(summary)}</b></p>"]
         for row in self.itertuples():
             style = f"border-left:4px solid {COLOURS[row.severity]};padding:2px 12px;margin:10px 0;max-width:56em"
             colour = f"color:{COLOURS[row.severity]}"
@@ -62,18 +66,21 @@ class Diagnosis(pd.DataFrame):
                 f"{_marked(row.evidence)}<br>{_marked(row.cause)}<br>"
                 f"<b>Do:</b> {_marked(row.remedy)}</div>"
             )
+        parts += [f'<p style="{grey}">{html.escape(one)}</p>' for one in rest]
         return "".join(parts)
 
-    def _summary(self) -> str:
+    def _summary(self) -> list[str]:
+        """Return what was found in a line, what was checked where nothing was, and what was not checked, by reason."""
         checked, skipped = self.attrs.get("checked", []), self.attrs.get("skipped", {})
         counts = [
             f"{n} {one}{'s' if n > 1 else ''}" for one in SEVERITIES if (n := int((self["severity"] == one).sum()))
         ]
-        found = ", ".join(counts) if counts else "Nothing found"
-        text = f"{found}. Checked: {', '.join(checked)}." if not counts else f"{found} from {len(checked)} checks."
-        if skipped:
-            text += " Not checked: " + "; ".join(f"{name} ({why})" for name, why in skipped.items()) + "."
-        return text
+        lines = [f"{', '.join(counts) or 'Nothing'} found by {len(checked)} checks."]
+        if not counts:
+            lines.append(f"Checked: {', '.join(checked)}.")
+        for why in dict.fromkeys(skipped.values()):
+            lines.append(f"Not checked ({why}): {', '.join(name for name in skipped if skipped[name] == why)}.")
+        return lines
 
 
 def diagnosis_of(found: list[tuple[str, Finding]], *, checked: list[str], skipped: dict[str, str]) -> Diagnosis:

@@ -139,8 +139,9 @@ def overfitting(case) -> Finding | None:
     began, is_past = "", False
     losses = case.history["val_loss"].dropna() if "val_loss" in case.history else ()
     if len(losses):
-        is_past = validation > case.limits["past_best"] * losses.min()
-        is_past &= validation - losses.min() > case.limits["past_best_gap"] * floor
+        past = min(validation, losses.iloc[-1])  # a few batches may be harder than all; the last epoch knew them all
+        is_past = past > case.limits["past_best"] * losses.min()
+        is_past &= past - losses.min() > case.limits["past_best_gap"] * floor
         began = (
             f" On validation rows it was lowest at epoch {losses.idxmin()}, with {losses.min():.3g}." if is_past else ""
         )

@@ -353,11 +353,15 @@ def test_findings_come_gravest_first_and_read_as_sentences():
 
 
 def test_without_findings_it_says_what_was_checked():
-    report = diagnosis_of([], checked=["input scale", "leakage"], skipped={"duplicates": "no validation data"})
+    skipped = {"duplicates": "no validation data", "clipping": "no history", "overfitting": "no history"}
+    report = diagnosis_of([], checked=["input scale", "leakage"], skipped=skipped)
     assert len(report) == 0
-    assert repr(report) == (
-        "Nothing found. Checked: input scale, leakage. Not checked: duplicates (no validation data)."
-    )
+    assert repr(report).splitlines() == [
+        "Nothing found by 2 checks.",
+        "Checked: input scale, leakage.",
+        "Not checked (no validation data): duplicates.",
+        "Not checked (no history): clipping, overfitting.",
+    ]
 
 
 def test_a_part_of_the_table_is_a_plain_table():
