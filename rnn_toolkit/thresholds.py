@@ -62,7 +62,7 @@ THRESHOLDS = {
     ),
     # model
     "initial_loss": Threshold(
-        3.0,
+        5.0,
         "loss of an untrained network over that of the best constant",
         "Karpathy, 2019, 'A recipe for training neural networks': verify loss at init; the factor calibrated",
     ),
@@ -98,9 +98,9 @@ THRESHOLDS = {
     # training
     "constant": Threshold(0.97, "best loss over that of the best constant", "calibrated"),
     "update_ratio_high": Threshold(
-        0.01,
+        0.03,
         "mean change of a layer's weights in a step, in their norm",
-        "Karpathy, CS231n notes, 'Neural Networks Part 3': about 1e-3; ten times that",
+        "Karpathy, CS231n notes, 'Neural Networks Part 3': about 1e-3; calibrated, as sound runs come to 0.01",
     ),
     "update_ratio_low": Threshold(1e-3, "the same: steps as large as that are not too small", "Karpathy, as above"),
     "rate": Threshold(
@@ -129,6 +129,7 @@ THRESHOLDS = {
     "oscillation": Threshold(
         0.3, "mean change of direction of the loss from epoch to epoch, in its range", "calibrated"
     ),
+    "validation_oscillation": Threshold(0.05, "the same of the validation loss, where steps are large", "calibrated"),
     "baseline": Threshold(1.05, "validation loss over that of a baseline", "calibrated"),
 }
 

@@ -23,14 +23,16 @@ def divergence(case) -> Finding | None:
 
 def learning_rate_too_high(case) -> Finding | None:
     """Steps that jump over what they look for."""
-    ratio = _update_ratio(case)
-    blows = _has_diverged(case)
-    if ratio < case.limits["update_ratio_high"] / 10 and not blows:  # steps are small: something else shakes the loss
+    ratio, blows, high = _update_ratio(case), _has_diverged(case), case.limits["update_ratio_high"]
+    if ratio < case.limits["update_ratio_low"] and not blows:  # steps are small: something else shakes the loss
         return None
-    if not (ratio > case.limits["update_ratio_high"] or blows or _oscillation(case) > case.limits["oscillation"]):
+    shaken = _oscillation(case, "loss") > case.limits["oscillation"]
+    shaken |= ratio > high / 3 and _oscillation(case, "val_loss") > case.limits["validation_oscillation"]
+    if not (ratio > high or blows or shaken):
         return None
     rate, suggestion = _rate(case), case.rates.attrs["suggestion"]
-    if not (case.rates.attrs["lowered"] and rate > case.limits["rate"] * suggestion):
+    is_clear = case.rates.attrs["lowered"] or ratio > high  # of the test alone, or of steps much larger than sound ones
+    if not (is_clear and rate > case.limits["rate"] * suggestion):
         return None
     return _of_rate(
         rate,
@@ -44,11 +46,12 @@ def learning_rate_too_low(case) -> Finding | None:
     """Steps so small that the epochs do not suffice."""
     if case.has_learnt and not _is_falling(case):
         return None
-    ratio = _update_ratio(case)
-    if ratio > case.limits["update_ratio_low"]:
+    ratio, low = _update_ratio(case), case.limits["update_ratio_low"]
+    if ratio > low:
         return None
     rate, suggestion = _rate(case), case.rates.attrs["suggestion"]
-    if not (case.rates.attrs["lowered"] and rate * case.limits["rate"] < suggestion):
+    is_clear = case.rates.attrs["lowered"] or ratio < low / 2  # likewise
+    if not (is_clear and rate * case.limits["rate"] < suggestion):
         return None
     return _of_rate(
         rate, ratio, suggestion, "The loss falls, but so slowly that the epochs end before it has come down."
@@ -221,11 +224,12 @@ def worse_than_the_baseline(case) -> Finding | None:
 
 def oscillation(case) -> Finding | None:
     """A loss that goes up and down."""
-    if _oscillation(case) <= case.limits["oscillation"]:
+    share = _oscillation(case, "loss")
+    if share <= case.limits["oscillation"]:
         return None
     return Finding(
         "note",
-        f"From epoch to epoch the loss changes direction, by {percent(_oscillation(case))} of its range on average.",
+        f"From epoch to epoch the loss changes direction, by {percent(share)} of its range on average.",
         "Steps are too large for the place they have come to, or batches too small.",
         'Let the rate fall: `rt.make_optimizer(schedule="cosine", steps=epochs * len(train))`, or take larger batches.',
     )
@@ -248,14 +252,15 @@ def _has_diverged(case) -> bool:
     return len(finite) < len(loss) or bool(len(finite) > 1 and finite[-1] > 2 * finite.min() and finite[-1] > finite[0])
 
 
-def _oscillation(case) -> float:
-    loss = case.history["loss"].to_numpy("float64")
-    if len(loss) < 5 or not np.isfinite(loss).all() or np.ptp(loss) == 0:
+def _oscillation(case, column) -> float:
+    """Return how far a loss goes back and forth from epoch to epoch, in its range, on average."""
+    loss = case.history[column].to_numpy("float64") if column in case.history else np.zeros(0)
+    if len(loss) < 5 or not np.isfinite(loss).all() or np.ptp(loss) <= 0.01 * np.abs(loss).mean():
         return 0.0
     change = np.diff(loss)
     turns = change[1:] * change[:-1] < 0
     size = np.minimum(np.abs(change[1:]), np.abs(change[:-1]))
-    return float(np.mean(np.where(turns, size, 0)) / np.ptp(loss)) if np.ptp(loss) > 0.01 * np.abs(loss).mean() else 0.0
+    return float(np.mean(np.where(turns, size, 0)) / np.ptp(loss))
 
 
 def _watched(case) -> str:
