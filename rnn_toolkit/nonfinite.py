@@ -19,8 +19,9 @@ class StopOnNaN(keras.callbacks.Callback):
     Keras' `TerminateOnNaN` stops after the update has made all weights NaN. Here an update with a gradient that is
     not finite is not applied, and a warning names the epoch, the step, and the first place with a non-finite value:
     inputs, targets, sample weights, a layer's output, the loss, or the gradients of some weights. A step that a
-    `LossScaleOptimizer` skips while it looks for its scale is no reason to stop. Several replicas (`tf.distribute`):
-    the loss is watched, the update is not withheld.
+    `LossScaleOptimizer` skips while it looks for its scale is no reason to stop. The step goes into `logs`, as
+    `not_finite_at_step`, and so into the history, if this stands before the callback that keeps it. Several replicas
+    (`tf.distribute`): the loss is watched, the update is not withheld.
 
     Attributes:
         data: Gives the batch `(x, y)` or `(x, y, sample_weight)` of a step (from 0) of the current epoch as
@@ -48,7 +49,7 @@ class StopOnNaN(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Start to watch."""
         model = self.model
-        self.stopped, self.message = False, None
+        self.stopped, self.message, self._found = False, None, None
         release(model, self._guard)  # of a `fit` that was broken off
         self._variables = list(model.trainable_variables)
         self._optimizer = unwrapped(model.optimizer)
@@ -84,6 +85,7 @@ class StopOnNaN(keras.callbacks.Callback):
         for variable, value in self._averages:
             if not np.isfinite(numpy(variable)).all():
                 variable.assign(value)
+        self._found = first + 1
         where, remedy = self._first_place(model, range(first, self._last + 1), loss_is_finite, flags)
         steps = f"step {first + 1}" if self._last == first else f"steps {first + 1} to {self._last + 1}"
         what = "The loss is" if not loss_is_finite else "A gradient is"
@@ -94,6 +96,8 @@ class StopOnNaN(keras.callbacks.Callback):
         """Look at the last gradients, and stop if a loss scale has been lowered in vain."""
         if not self.stopped and self._last > self._looked:
             self._look(self._looked + 1)
+        if self._found is not None and logs is not None:
+            logs["not_finite_at_step"] = self._found
         scale = getattr(self.model.optimizer, "dynamic_scale", None)
         if not self.stopped and scale is not None and float(numpy(scale)) < 1:
             self._stop(

@@ -12,9 +12,11 @@ def divergence(case) -> Finding | None:
     if np.isfinite(loss).all():
         return None
     epoch = case.history.index[np.flatnonzero(~np.isfinite(loss))[0]]
+    steps = case.history["not_finite_at_step"].dropna() if "not_finite_at_step" in case.history else ()
+    step = f", step {steps.iloc[0]:.0f}" if len(steps) else ""
     return Finding(
         "error",
-        f"The training loss is not finite from epoch {epoch} on.",
+        f"The training loss is not finite from epoch {epoch}{step} on.",
         "A step was so large that values left the range of floats, or a NaN came in with the data.",
         "`rt.callbacks.StopOnNaN()` names the first place; then lower the learning rate and clip: "
         "`rt.make_optimizer(1e-3, clip=1.0)`.",

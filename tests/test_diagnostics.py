@@ -219,6 +219,17 @@ def test_a_loss_that_is_not_finite_is_dated():
     assert "from epoch 2 on" in training_checks.divergence(trained_case({"loss": [1.0, np.nan, np.nan]})).evidence
 
 
+def test_the_step_that_a_callback_saw_is_named():
+    model = keras.Sequential([keras.Input((3, 1)), keras.layers.GRU(2), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    data = np.ones((4, 3, 1), "float32"), np.array([1, 1, np.nan, 1], "float32")
+    with pytest.warns(UserWarning, match="not finite at epoch 1"):
+        callbacks = [rt.callbacks.StopOnNaN()]
+        history = rt.train(model, data, epochs=3, batch_size=1, callbacks=callbacks, progress=None)
+    step = int(history["not_finite_at_step"].iloc[0])
+    assert f"from epoch 1, step {step} on" in training_checks.divergence(trained_case(history)).evidence
+
+
 def history(first, last, epochs=10, **columns):
     """Return a history whose losses fall evenly."""
     losses = np.linspace(first, last, epochs)
