@@ -358,14 +358,19 @@ class Case:
         return gradient_flow(self.model, *self.batches["training"][0]) if self.recurrent else None
 
     @functools.cached_property
+    def fresh(self):
+        """The model before its training, which may have spoilt the weights for any other."""
+        return _fresh(self.model) if self.has_trained else self.model
+
+    @functools.cached_property
     def overfit(self) -> pd.DataFrame:
         """`overfit_one_batch` on training rows."""
-        return overfit_one_batch(self.model, self.data["training"])
+        return overfit_one_batch(self.fresh, self.data["training"])
 
     @functools.cached_property
     def rates(self) -> pd.DataFrame:
-        """`find_learning_rate` on training rows, from a fresh start: a training may have spoilt the weights."""
-        return find_learning_rate(_fresh(self.model), self.data["training"])
+        """`find_learning_rate` on training rows."""
+        return find_learning_rate(self.fresh, self.data["training"])
 
     @property
     def rescales(self) -> bool:

@@ -286,17 +286,28 @@ def exploding_gradients(case) -> Finding | None:
     # Gates hold a state in check that a SimpleRNN would let grow.
     is_bare = is_large and isinstance(case.named[radius.idxmax()], keras.layers.SimpleRNN)
     is_growing = highest > case.limits["exploding"] or (is_large and highest > 10)
-    if not (is_growing or (is_bare and not case.has_learnt)):
+    burst = _burst(case)
+    if not (is_growing or burst or (is_bare and not case.has_learnt)):
         return None
-    name = radius.idxmax() if is_large else max(growth, key=growth.get)
+    name = radius.idxmax() if is_large or not growth else max(growth, key=growth.get)
     grows = f"; the gradient at the first step is {highest:.2g} times that at the last" if highest > 10 else ""
+    burst = f" In training the gradients' norm went up to {burst:.2g}." if burst else ""
     return Finding(
-        "note" if case.has_learnt or not (is_large or case.has_trained) else "warning",
-        f"The recurrent kernel of layer {name!r} has a spectral radius of {radius.get(name, np.nan):.2g}{grows}.",
+        "note" if not burst and (case.has_learnt or not (is_large or case.has_trained)) else "warning",
+        f"The recurrent kernel of layer {name!r} has a spectral radius of {radius.get(name, np.nan):.2g}{grows}."
+        f"{burst}",
         "Above 1 each step back in time multiplies the gradient, or drives the state into its bounds.",
         'Start with `recurrent_initializer="orthogonal"`, clip: `rt.make_optimizer(clip=1.0)`, and prefer an LSTM or '
         "GRU.",
     )
+
+
+def _burst(case) -> float | None:
+    """Return the largest norm of a training's gradients, if it stands far above the others."""
+    if case.history is None or "gradient_norm_max" not in case.history:
+        return None
+    largest, usual = case.history["gradient_norm_max"].max(), case.history["gradient_norm"].median()
+    return float(largest) if largest > case.limits["gradient_burst"] * usual else None
 
 
 def vanishing_gradients(case) -> Finding | None:

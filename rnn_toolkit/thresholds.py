@@ -89,6 +89,9 @@ THRESHOLDS = {
         "AutoTrainer (Zhang et al., 2021, ICSE): 1e-4 between layers",
     ),
     "exploding": Threshold(1e3, "gradient at the first step over that at the last", "calibrated"),
+    "gradient_burst": Threshold(
+        1e3, "largest norm of a step's gradients over the median of the epochs' means", "calibrated"
+    ),
     "spectral_radius": Threshold(
         1.5,
         "largest absolute eigenvalue of a recurrent kernel",
@@ -126,6 +129,7 @@ THRESHOLDS = {
     "still_falling": Threshold(
         0.04, "fall of the validation loss in the last fifth of the epochs, in the whole fall", "calibrated"
     ),
+    "epochs": Threshold(5.0, "epochs after which one may say that nothing is learnt", "calibrated"),
     "oscillation": Threshold(
         0.3, "mean change of direction of the loss from epoch to epoch, in its range", "calibrated"
     ),

@@ -93,21 +93,18 @@ def clipping(case) -> Finding | None:
 
 
 def labels_unrelated(case) -> Finding | None:
-    """Training rows learnt by heart, and nothing that holds for others."""
-    if "validation" not in case.best or "validation" not in case.constant_losses:
+    """Rows that can be learnt by heart, and nothing that holds for all of them, or for others."""
+    shares = {split: case.best[split] / floor for split, floor in case.constant_losses.items() if split in case.best}
+    split = max(shares, key=shares.get, default=None)
+    if "validation" not in shares or shares[split] < case.limits["constant"]:
         return None
-    floor, train_floor = case.constant_losses["validation"], case.constant_losses["training"]
-    if case.best["validation"] < case.limits["constant"] * floor:
-        return None
-    by_heart = (
-        case.best.get("training", np.inf) < case.limits["by_heart"] * train_floor or case.overfit.attrs["overfits"]
-    )
+    by_heart = shares.get("training", np.inf) < case.limits["by_heart"] or case.overfit.attrs["overfits"]
     if not by_heart:
         return None
     return Finding(
         "warning",
-        f"The best validation loss, {case.best['validation']:.3g}, is no better than that of a constant, {floor:.3g}, "
-        "although the network can learn training rows by heart.",
+        f"The best {split} loss, {case.best[split]:.3g}, is no better than that of a constant, "
+        f"{case.constant_losses[split]:.3g}, although the network can learn training rows by heart.",
         "Nothing in the inputs tells the targets of new rows: they may have been shuffled apart from each other, or "
         "not depend on each other at all.",
         "Look at ten rows beside their targets. Shuffle both by one order: `order = rng.permutation(len(x)); x, y = "
@@ -184,15 +181,16 @@ def underfitting(case) -> Finding | None:
 
 
 def stopped_too_early(case) -> Finding | None:
-    """A loss that was still falling when the training ended."""
-    if not _is_falling(case):
+    """A loss that was still falling when the training ended, or had hardly begun to."""
+    epochs, column = len(case.history), _watched(case)
+    hardly_begun = epochs < case.limits["epochs"] and not case.has_learnt
+    if not (_is_falling(case) or (hardly_begun and np.isfinite(case.history[column].iloc[-1]))):
         return None
-    column = _watched(case)
-    epochs = len(case.history)
+    name, last = "validation" if column == "val_loss" else "training", case.history[column].iloc[-1]
+    seen = f"still falling: {last:.3g} was its best yet" if _is_falling(case) else f"{last:.3g}"
     return Finding(
         "warning",
-        f"After {epochs} epoch{'s' * (epochs > 1)} the {'validation' if column == 'val_loss' else 'training'} loss was "
-        f"still falling: {case.history[column].iloc[-1]:.3g} was its best yet.",
+        f"After {epochs} epoch{'s' * (epochs > 1)} the {name} loss was {seen}.",
         "The training ended before it was done.",
         f"Train on: `rt.train(model, train, validation, epochs={max(10 * epochs, 30)})`; early stopping ends it in "
         f"time.",

@@ -230,6 +230,29 @@ def test_the_step_that_a_callback_saw_is_named():
     assert f"from epoch 1, step {step} on" in training_checks.divergence(trained_case(history)).evidence
 
 
+def test_a_loss_that_never_fell_although_a_batch_is_learnt_by_heart_says_that_labels_are_unrelated():
+    lucky = {"loss": [1.0, 0.99, 0.98], "val_loss": [0.7, 1.0, 1.0]}  # the first epoch came close to them by chance
+    finding = training_checks.labels_unrelated(trained_case(lucky))
+    assert finding.evidence.startswith("The best training loss, 0.98, is no better than that of a constant, 1,")
+    assert training_checks.labels_unrelated(trained_case(lucky, overfits=False)) is None
+    assert training_checks.labels_unrelated(trained_case(history(1, 0.5))) is None
+
+
+def test_nothing_is_said_of_a_network_after_too_few_epochs():
+    finding = training_checks.stopped_too_early(trained_case({"loss": [0.98, 0.95, 0.96]}))
+    assert finding.evidence == "After 3 epochs the training loss was 0.96."
+    assert training_checks.stopped_too_early(trained_case({"loss": [0.98, 0.95, 0.96, 0.95, 0.96]})) is None
+    assert training_checks.stopped_too_early(trained_case({"loss": [0.2, 0.1, 0.11]})) is None
+
+
+def test_a_burst_of_the_gradients_is_an_explosion():
+    columns = {"gradient_norm": [9e5, 2e3, 5e2, 3e2, 3e2], "gradient_norm_max": [2e7, 5e3, 1e3, 8e2, 5e2]}
+    finding = model_checks.exploding_gradients(trained_case({"loss": [1.0] * 5} | columns))
+    assert finding.severity == "warning" and "the gradients' norm went up to 2e+07" in finding.evidence
+    columns["gradient_norm_max"][0] = 4e5
+    assert model_checks.exploding_gradients(trained_case({"loss": [1.0] * 5} | columns)) is None
+
+
 def history(first, last, epochs=10, **columns):
     """Return a history whose losses fall evenly."""
     losses = np.linspace(first, last, epochs)
