@@ -238,6 +238,16 @@ def test_a_loss_that_never_fell_although_a_batch_is_learnt_by_heart_says_that_la
     assert training_checks.labels_unrelated(trained_case(history(1, 0.5))) is None
 
 
+def test_what_a_training_has_spoilt_is_tried_again_from_a_fresh_start():
+    model = gru()
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.iterations.assign(10)
+    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+    case = Case(model, (X, Y), None, None, limits())
+    assert case.overfit.attrs["overfits"] and np.isnan(model.get_weights()[0]).all()
+    assert np.isfinite(case.rates.attrs["suggestion"])
+
+
 def test_nothing_is_said_of_a_network_after_too_few_epochs():
     finding = training_checks.stopped_too_early(trained_case({"loss": [0.98, 0.95, 0.96]}))
     assert finding.evidence == "After 3 epochs the training loss was 0.96."
