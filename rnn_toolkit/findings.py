@@ -41,7 +41,7 @@ class Diagnosis(pd.DataFrame):
     def __repr__(self) -> str:
         """Return the findings as sentences."""
         summary, *rest = self._summary()
-        lines = [summary, *(textwrap.fill(one, 100) for one in rest)]
+        lines = [summary]
         for number, row in enumerate(self.itertuples(), start=1):
             lines += [
                 "",
@@ -50,6 +50,8 @@ class Diagnosis(pd.DataFrame):
                 f"   Why:  {row.cause}",
                 f"   Do:   {row.remedy}",
             ]
+        lines += [""] if len(self) and rest else []
+        lines += [textwrap.fill(one, 100) for one in rest]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
