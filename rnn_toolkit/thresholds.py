@@ -120,7 +120,11 @@ THRESHOLDS = {
     "of_no_use": Threshold(
         0.9, "best validation loss over that of the best constant: what was learnt holds for no other row", "calibrated"
     ),
-    "by_heart": Threshold(0.9, "best training loss over that of the best constant", "calibrated"),
+    "by_heart": Threshold(
+        0.9,
+        "best loss over that of the best constant, of all training rows or of a batch trained on alone",
+        "calibrated",
+    ),
     "learnt": Threshold(
         0.7, "best validation loss over that of the best constant: below it, a training came to something", "calibrated"
     ),

@@ -98,9 +98,10 @@ def labels_unrelated(case) -> Finding | None:
     split = max(shares, key=shares.get, default=None)
     if "validation" not in shares or shares[split] < case.limits["constant"]:
         return None
-    by_heart = shares.get("training", np.inf) < case.limits["by_heart"] or case.overfit.attrs["overfits"]
-    if not by_heart:
-        return None
+    if not shares.get("training", np.inf) < case.limits["by_heart"]:
+        batch = case.overfit.attrs  # rows alike whose labels were mixed up take long to be learnt to the end
+        if not (batch["overfits"] or batch["final"] < case.limits["by_heart"] * batch["constant"]):
+            return None
     return Finding(
         "warning",
         f"The best {split} loss, {case.best[split]:.3g}, is no better than that of a constant, "

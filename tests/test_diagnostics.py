@@ -46,7 +46,8 @@ def trained_case(history, *, losses=None, constants=None, overfits=True, rates=1
     model.optimizer.iterations.assign(10)
     case = Case(model, (X, Y), (X, Y), pd.DataFrame(history).set_axis(range(1, len(history["loss"]) + 1)), limits())
     table, test = pd.DataFrame({"loss": [1.0, 0.0]}), pd.DataFrame({"loss": [1.0]})
-    table.attrs |= {"overfits": overfits, "initial": 1.0, "final": 0.0, "out_of_time": False}
+    final = 0.0 if overfits else 0.95
+    table.attrs |= {"overfits": overfits, "initial": 1.0, "final": final, "constant": 1.0, "out_of_time": False}
     test.attrs |= {"suggestion": rates, "lowered": True}
     given = {"losses": losses or {}, "constant_losses": constants or {"training": 1.0, "validation": 1.0}}
     vars(case).update(given | {"overfit": table, "rates": test} | measured)
@@ -234,7 +235,10 @@ def test_a_loss_that_never_fell_although_a_batch_is_learnt_by_heart_says_that_la
     lucky = {"loss": [1.0, 0.99, 0.98], "val_loss": [0.7, 1.0, 1.0]}  # the first epoch came close to them by chance
     finding = training_checks.labels_unrelated(trained_case(lucky))
     assert finding.evidence.startswith("The best training loss, 0.98, is no better than that of a constant, 1,")
-    assert training_checks.labels_unrelated(trained_case(lucky, overfits=False)) is None
+    halfway = trained_case(lucky, overfits=False)
+    assert training_checks.labels_unrelated(halfway) is None
+    halfway.overfit.attrs["final"] = 0.5
+    assert training_checks.labels_unrelated(halfway) is not None
     assert training_checks.labels_unrelated(trained_case(history(1, 0.5))) is None
 
 
