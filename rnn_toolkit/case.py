@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
+import itertools
 import re
-import sys
 import time
 
 import keras
@@ -81,7 +81,7 @@ def _spread(total: int | None):
     Steps of the golden ratio around a circle do that: each falls into one of the widest gaps left.
     """
     if total is None:
-        return range(sys.maxsize)
+        return itertools.count()
     return np.argsort(np.argsort(np.arange(total) * (5**0.5 - 1) / 2 % 1))
 
 

@@ -105,6 +105,10 @@ THRESHOLDS = {
         "mean change of a layer's weights in a step, in their norm",
         "Karpathy, CS231n notes, 'Neural Networks Part 3': about 1e-3; calibrated, as sound runs come to 0.01",
     ),
+    "update_ratio_raised": Threshold(0.01, "the same, where the validation loss goes up and down, too", "calibrated"),
+    "update_ratio_tiny": Threshold(
+        5e-4, "the same: too small, even if a range test saw no rate that helps", "calibrated"
+    ),
     "update_ratio_low": Threshold(1e-3, "the same: steps as large as that are not too small", "Karpathy, as above"),
     "rate": Threshold(
         10.0,

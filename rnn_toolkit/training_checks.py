@@ -29,7 +29,8 @@ def learning_rate_too_high(case) -> Finding | None:
     if ratio < case.limits["update_ratio_low"] and not blows:  # steps are small: something else shakes the loss
         return None
     shaken = _oscillation(case, "loss") > case.limits["oscillation"]
-    shaken |= ratio > high / 3 and _oscillation(case, "val_loss") > case.limits["validation_oscillation"]
+    is_raised = ratio > case.limits["update_ratio_raised"]
+    shaken |= is_raised and _oscillation(case, "val_loss") > case.limits["validation_oscillation"]
     if not (ratio > high or blows or shaken):
         return None
     rate, suggestion = _rate(case), case.rates.attrs["suggestion"]
@@ -48,11 +49,11 @@ def learning_rate_too_low(case) -> Finding | None:
     """Steps so small that the epochs do not suffice."""
     if case.has_learnt and not _is_falling(case):
         return None
-    ratio, low = _update_ratio(case), case.limits["update_ratio_low"]
-    if ratio > low:
+    ratio = _update_ratio(case)
+    if ratio > case.limits["update_ratio_low"]:
         return None
     rate, suggestion = _rate(case), case.rates.attrs["suggestion"]
-    is_clear = case.rates.attrs["lowered"] or ratio < low / 2  # likewise
+    is_clear = case.rates.attrs["lowered"] or ratio < case.limits["update_ratio_tiny"]  # likewise
     if not (is_clear and rate * case.limits["rate"] < suggestion):
         return None
     return _of_rate(
@@ -151,7 +152,7 @@ def overfitting(case) -> Finding | None:
     if not (gap or (is_past and validation > train)):
         return None
     return Finding(
-        "warning" if is_past or case.best["validation"] > case.limits["of_no_use"] * floor else "note",
+        "warning" if is_past or case.best.get("validation", np.inf) > case.limits["of_no_use"] * floor else "note",
         f"The loss is {train:.3g} on training rows and {validation:.3g} on validation rows.{began}",
         f"The network has learnt its rows by heart: {case.num_parameters:,} weights for {len(case.train):,} rows.",
         "Fewer units, `rt.recurrent_layers(units=(16,), dropout=0.3)`, weight decay, early stopping "

@@ -1,9 +1,9 @@
 """Film reviews: accuracy on the 25,000 test reviews, learnt from the 25,000 labelled training reviews alone.
 
     RNN_TOOLKIT_DATA=~/.cache/rnn_toolkit python tests/benchmarks/imdb.py --members 3
-    python tests/benchmarks/imdb.py --pretrain 1 --units 256 --length 300 --epochs 2       # from a language model
+    python tests/benchmarks/imdb.py --pretrain 1 --units 256 --epochs 2       # from a language model
     python tests/benchmarks/imdb.py --choose        # scored on a tenth of the training reviews instead
-    python tests/benchmarks/imdb.py --pretrain 1 --units 256 --length 300 --epochs 4 --labels 500 --choose
+    python tests/benchmarks/imdb.py --pretrain 1 --units 256 --epochs 4 --labels 500 --choose
 
 A bag of words and pairs of words, with logistic regression, stands beside it. The network has a linear model of words
 and pairs inside, fitted to the same reviews; --no-linear goes without. With --pretrain the network begins as a language
