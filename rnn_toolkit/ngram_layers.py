@@ -13,8 +13,8 @@ MULTIPLIER = 0x9E3779B1 - 2**32  # 2^32 over the golden ratio, as int32: no two 
 LAST_KEY = 2**31 - 1
 END = -1  # the code of a text's beginning and end, where they count
 # Chosen on held-out training reviews and messages. `RARITY_ALONE` is what a run's scale has without its ratio: few
-# texts need more of it, as their ratios are noise, and many need less.
-PENALTY, RARITY_ALONE = 50.0, 1.0
+# texts need more of it, as their ratios are noise; of many, a fifth tells which is better.
+PENALTY, RARITY_ALONE, ENOUGH_TO_CHOOSE = 50.0, (1.0, 0.1), 1000
 MAX_STEPS = 100
 TOLERANCE = 1e-3  # of the first gradient's norm
 
@@ -121,7 +121,8 @@ class NgramLogits(keras.layers.Layer):
 def fit_ngrams(train: TextBatches, *, longest: int, ends: bool = False) -> NgramLogits:
     """Fit a logistic regression on which runs of tokens occur in a text.
 
-    How far a run's weight may go depends on how rare it is, and on how unlike the labels are in it.
+    How far a run's weight may go depends on how rare it is, and on how unlike the labels are in it; which of the two
+    counts for more is chosen on a fifth of the texts, held out for that, where there are many.
 
     Args:
         train: Labelled training texts, as `text_batches` returns them; their weights count.
@@ -145,50 +146,79 @@ def fit_ngrams(train: TextBatches, *, longest: int, ends: bool = False) -> Ngram
     if is_binary := not each_alone and num_classes == 2:  # the odds of the second tell all
         targets, each_alone = targets[:, 1:], True
     keys, texts, ngrams = _listed(codes, longest)
-    counts = np.bincount(ngrams, minlength=len(keys))
-
-    def sums(values):  # (ngrams, columns) -> (texts, columns)
-        columns = [np.bincount(texts, column[ngrams], num_texts) for column in values.T]
-        return np.stack(columns, axis=1)
-
-    def sums_back(values):  # (texts, columns) -> (ngrams, columns)
-        columns = [np.bincount(ngrams, column[texts], len(keys)) for column in values.T]
-        return np.stack(columns, axis=1)
-
-    weights = weights[:, None]
-    inside, outside = (1 + sums_back(weights * values) for values in (targets, 1 - targets))
-    ratios = np.log(inside / inside.sum(0)) - np.log(outside / outside.sum(0))
-    rarity = 1 + np.log((1 + num_texts) / (1 + counts))
-    scales = (RARITY_ALONE + np.abs(ratios)) * rarity[:, None]
-    shares = (1 + (weights * targets).sum(0)) / (2 + weights.sum())
-    bias = np.log(shares / (1 - shares)) if each_alone else np.log(shares)
-    found, before, first = np.concatenate([np.zeros_like(scales), bias[None]]), None, None
-    for _ in range(MAX_STEPS):
-        logits = sums(scales * found[:-1]) + found[-1]
-        if each_alone:
-            outputs = 0.5 + 0.5 * np.tanh(logits / 2)  # a sigmoid that does not overflow
-        else:
-            outputs = np.exp(logits - logits.max(1, keepdims=True))
-            outputs /= outputs.sum(1, keepdims=True)
-        errors = weights * (outputs - targets)
-        slope = np.concatenate([scales * sums_back(errors) + PENALTY * found[:-1], errors.sum(0)[None]])
-        size = np.linalg.norm(slope)
-        first = size if first is None else first
-        if size <= TOLERANCE * first:
-            break
-        if before is None:
-            step = 0.1 / np.abs(slope).max()
-        else:
-            moved, bent = found - before[0], slope - before[1]
-            step = (moved * bent).sum() / (bent * bent).sum()
-        before, found = (found, slope), found - step * slope
-    kernel, bias = scales * found[:-1], found[-1]
+    regression = _Regression(texts, ngrams, targets, each_alone)
+    rarity_alone = RARITY_ALONE[0]
+    if num_texts >= ENOUGH_TO_CHOOSE:
+        is_held_out = np.arange(num_texts) % 5 == 0
+        errors = [
+            regression.errors(*regression.fit(weights * ~is_held_out, choice), weights * is_held_out)
+            for choice in RARITY_ALONE
+        ]
+        rarity_alone = RARITY_ALONE[np.argmin(errors)]
+    kernel, bias = regression.fit(weights, rarity_alone)
     if is_binary:
         kernel, bias = np.pad(kernel, ((0, 0), (1, 0))), np.pad(bias, (1, 0))
     layer = NgramLogits(num_classes, len(keys), longest=longest, ends=ends)
     layer.build((None, None))
     layer.start_from(keys, kernel, bias)
     return layer
+
+
+class _Regression:
+    """A logistic regression on which runs occur in which text.
+
+    Args:
+        texts, ngrams: Pairs of a text and a run that occurs in it, by their numbers.
+        targets: `(texts, classes)`.
+        each_alone: Whether each class has its own odds, or all share one.
+    """
+
+    def __init__(self, texts, ngrams, targets, each_alone):
+        self.texts, self.ngrams, self.targets, self.each_alone = texts, ngrams, targets, each_alone
+        self.counts = np.bincount(ngrams)
+
+    def fit(self, weights, rarity_alone):
+        """Return kernel and bias, for texts of these weights."""
+        weights, targets, num_texts = weights[:, None], self.targets, len(self.targets)
+        inside, outside = (1 + self._sums_back(weights * values) for values in (targets, 1 - targets))
+        ratios = np.log(inside / inside.sum(0)) - np.log(outside / outside.sum(0))
+        rarity = 1 + np.log((1 + num_texts) / (1 + self.counts))
+        scales = (rarity_alone + np.abs(ratios)) * rarity[:, None]
+        shares = (1 + (weights * targets).sum(0)) / (2 + weights.sum())
+        bias = np.log(shares / (1 - shares)) if self.each_alone else np.log(shares)
+        found, before, first = np.concatenate([np.zeros_like(scales), bias[None]]), None, None
+        for _ in range(MAX_STEPS):
+            errors = weights * (self._outputs(scales * found[:-1], found[-1]) - targets)
+            slope = np.concatenate([scales * self._sums_back(errors) + PENALTY * found[:-1], errors.sum(0)[None]])
+            size = np.linalg.norm(slope)
+            first = size if first is None else first
+            if size <= TOLERANCE * first:
+                break
+            if before is None:
+                step = 0.1 / np.abs(slope).max()
+            else:
+                moved, bent = found - before[0], slope - before[1]
+                step = (moved * bent).sum() / (bent * bent).sum()
+            before, found = (found, slope), found - step * slope
+        return scales * found[:-1], found[-1]
+
+    def errors(self, kernel, bias, weights):
+        """Return how often the labels are wrong, for texts of these weights."""
+        outputs = self._outputs(kernel, bias)
+        predicted = outputs > 0.5 if self.each_alone else outputs == outputs.max(1, keepdims=True)
+        return (weights[:, None] * (predicted != self.targets)).sum()
+
+    def _outputs(self, kernel, bias):
+        columns = [np.bincount(self.texts, column[self.ngrams], len(self.targets)) for column in kernel.T]
+        logits = np.stack(columns, axis=1) + bias
+        if self.each_alone:
+            return 0.5 + 0.5 * np.tanh(logits / 2)  # a sigmoid that does not overflow
+        outputs = np.exp(logits - logits.max(1, keepdims=True))
+        return outputs / outputs.sum(1, keepdims=True)
+
+    def _sums_back(self, values):  # (texts, columns) -> (ngrams, columns)
+        columns = [np.bincount(self.ngrams, column[self.texts], len(self.counts)) for column in values.T]
+        return np.stack(columns, axis=1)
 
 
 def _with_ends(codes):

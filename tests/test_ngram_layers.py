@@ -4,7 +4,15 @@ import keras
 import numpy as np
 import pytest
 
-from rnn_toolkit import build_text_classifier, classify, explain_text, fit_vocabulary, text_batches, train
+from rnn_toolkit import (
+    build_text_classifier,
+    classify,
+    explain_text,
+    fit_vocabulary,
+    ngram_layers,
+    text_batches,
+    train,
+)
 from rnn_toolkit.ngram_layers import END, LAST_KEY, MULTIPLIER, NgramLogits, fit_ngrams
 
 WORDS = fit_vocabulary(["good good good not not bad"])  # codes 2, 3 and 4
@@ -133,6 +141,35 @@ def test_words_get_about_the_odds_of_the_texts_that_they_stand_in():
     logits = array(fit_ngrams(given, longest=1)(np.array([[GOOD], [BAD]])))
     odds = logits[:, 1] - logits[:, 0]
     assert 0.5 < odds[0] <= np.log(2) and odds[1] < -3  # two of three, and none of three hundred
+
+
+def test_many_texts_choose_the_scale_that_errs_less_on_a_fifth_of_them(monkeypatch):
+    rng = np.random.default_rng(0)
+    words, taste = rng.integers(0, 60, (300, 12)), rng.integers(0, 2, 300)
+    texts = [" ".join(f"w{word}" for word in row) + " good" * yes for row, yes in zip(words, taste, strict=True)]
+    labels = np.where(rng.random(300) < 0.8, taste, 1 - taste)  # one in five is wrong
+    vocabulary = fit_vocabulary(texts)
+    rows = np.arange(300) % 5 == 0
+    given, learnt, held_out = (
+        text_batches([texts[row] for row in kept], labels[kept], vocabulary=vocabulary, batch_size=300)
+        for kept in (np.arange(300), np.flatnonzero(~rows), np.flatnonzero(rows))
+    )
+
+    def fitted(data, *choices):
+        monkeypatch.setattr(ngram_layers, "RARITY_ALONE", choices)
+        return fit_ngrams(data, longest=1)
+
+    def errors(layer):
+        codes, right = held_out[0]
+        return (array(layer(codes)).argmax(1) != right).sum()
+
+    noisy, quiet = 1000.0, 0.01  # with the first, the noise is learnt by heart
+    assert errors(fitted(learnt, quiet)) < errors(fitted(learnt, noisy))
+    few = fitted(given, noisy, quiet)
+    assert array(few.kernel).tolist() == array(fitted(given, noisy).kernel).tolist()
+    monkeypatch.setattr(ngram_layers, "ENOUGH_TO_CHOOSE", 300)
+    many = fitted(given, noisy, quiet)
+    assert array(many.kernel).tolist() == array(fitted(given, quiet).kernel).tolist()
 
 
 def test_the_order_of_words_is_learnt():
