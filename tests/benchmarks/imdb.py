@@ -1,9 +1,9 @@
 """Film reviews: accuracy on the 25,000 test reviews, learnt from the 25,000 labelled training reviews alone.
 
     RNN_TOOLKIT_DATA=~/.cache/rnn_toolkit python tests/benchmarks/imdb.py --members 3
-    python tests/benchmarks/imdb.py --pretrain 1 --units 256 --epochs 2       # from a language model
+    python tests/benchmarks/imdb.py --pretrain 1 --epochs 2 --units 256 --rate 1e-2 --dropout 0.3 --ngrams 3
     python tests/benchmarks/imdb.py --choose        # scored on a tenth of the training reviews instead
-    python tests/benchmarks/imdb.py --pretrain 1 --units 256 --epochs 4 --labels 500 --choose
+    python tests/benchmarks/imdb.py --pretrain 1 --epochs 20 --units 256 --rate 1e-2 --labels 500 --no-linear
 
 A bag of words and pairs of words, with logistic regression, stands beside it. The network has a linear model of words
 and pairs inside, fitted to the same reviews; --no-linear goes without. With --pretrain the network begins as a language
@@ -36,7 +36,7 @@ def bag_of_words(train, test):
 
 
 def network(
-    train, test, reviews, *, seed, epochs, units, embedding, length, dropout, word_dropout, rate, linear, **pre
+    train, test, reviews, *, seed, epochs, units, embedding, length, dropout, word_dropout, rate, linear, ngrams, **pre
 ):
     """Return a network's probabilities of "positive", and the seconds from texts to a trained model."""
     began = time.perf_counter()
@@ -44,7 +44,7 @@ def network(
     vocabulary = rt.fit_vocabulary(reviews, **({"size": LANGUAGE_WORDS} if pre["pretrain"] else {"min_count": 2}))
     labelled = {"vocabulary": vocabulary, "length": length, "shuffle": True, "seed": seed}
     batches = rt.text_batches(train["review"], train["sentiment"], **labelled)
-    chosen = {"dropout": dropout, "linear": batches if linear else None}
+    chosen = {"dropout": dropout, "linear": batches if linear else None, "ngrams": ngrams}
     if pre["pretrain"]:
         sizes = {"epochs": pre["pretrain"], "units": units, "embedding": embedding}
         language_model = pretrained(reviews, vocabulary, pre["language_model"], seed=seed, **sizes)
@@ -130,4 +130,5 @@ if __name__ == "__main__":
     parser.add_argument("--language-model", help="its file: read if it is there, else written")
     parser.add_argument("--labels", type=int, help="learn from so many of the labels")
     parser.add_argument("--linear", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--ngrams", type=int, default=2, help="words of the longest run that the linear model weighs")
     main(**vars(parser.parse_args()))
