@@ -13,7 +13,7 @@ MULTIPLIER = 0x9E3779B1 - 2**32  # 2^32 over the golden ratio, as int32: no two 
 LAST_KEY = 2**31 - 1
 END = -1  # the code of a text's beginning and end, where they count
 # Chosen on held-out training reviews and messages. `RARITY_ALONE` is what a run's scale has without its ratio: few
-# texts need more of it, as their ratios are noise; of many, a fifth tells which is better.
+# texts need more of it, as their ratios are noise; many tell by themselves which is better.
 PENALTY, RARITY_ALONE, ENOUGH_TO_CHOOSE = 50.0, (1.0, 0.1), 1000
 MAX_STEPS = 100
 TOLERANCE = 1e-3  # of the first gradient's norm
@@ -122,7 +122,7 @@ def fit_ngrams(train: TextBatches, *, longest: int, ends: bool = False) -> Ngram
     """Fit a logistic regression on which runs of tokens occur in a text.
 
     How far a run's weight may go depends on how rare it is, and on how unlike the labels are in it; which of the two
-    counts for more is chosen on a fifth of the texts, held out for that, where there are many.
+    counts for more is chosen on each third of the texts in turn, held out for that, where there are many.
 
     Args:
         train: Labelled training texts, as `text_batches` returns them; their weights count.
@@ -149,12 +149,7 @@ def fit_ngrams(train: TextBatches, *, longest: int, ends: bool = False) -> Ngram
     regression = _Regression(texts, ngrams, targets, each_alone)
     rarity_alone = RARITY_ALONE[0]
     if num_texts >= ENOUGH_TO_CHOOSE:
-        is_held_out = np.arange(num_texts) % 5 == 0
-        errors = [
-            regression.errors(*regression.fit(weights * ~is_held_out, choice), weights * is_held_out)
-            for choice in RARITY_ALONE
-        ]
-        rarity_alone = RARITY_ALONE[np.argmin(errors)]
+        rarity_alone = min(RARITY_ALONE, key=lambda choice: regression.held_out_errors(weights, choice))
     kernel, bias = regression.fit(weights, rarity_alone)
     if is_binary:
         kernel, bias = np.pad(kernel, ((0, 0), (1, 0))), np.pad(bias, (1, 0))
@@ -202,11 +197,14 @@ class _Regression:
             before, found = (found, slope), found - step * slope
         return scales * found[:-1], found[-1]
 
-    def errors(self, kernel, bias, weights):
-        """Return how often the labels are wrong, for texts of these weights."""
-        outputs = self._outputs(kernel, bias)
-        predicted = outputs > 0.5 if self.each_alone else outputs == outputs.max(1, keepdims=True)
-        return (weights[:, None] * (predicted != self.targets)).sum()
+    def held_out_errors(self, weights, rarity_alone):
+        """Return how many labels are wrong in each third of the texts, by what the other two teach."""
+        third, errors = np.arange(len(weights)) % 3, 0.0
+        for held_out in range(3):
+            outputs = self._outputs(*self.fit(weights * (third != held_out), rarity_alone))
+            predicted = outputs > 0.5 if self.each_alone else outputs == outputs.max(1, keepdims=True)
+            errors += ((weights * (third == held_out))[:, None] * (predicted != self.targets)).sum()
+        return errors
 
     def _outputs(self, kernel, bias):
         columns = [np.bincount(self.texts, column[self.ngrams], len(self.targets)) for column in kernel.T]

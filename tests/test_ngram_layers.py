@@ -143,7 +143,7 @@ def test_words_get_about_the_odds_of_the_texts_that_they_stand_in():
     assert 0.5 < odds[0] <= np.log(2) and odds[1] < -3  # two of three, and none of three hundred
 
 
-def test_many_texts_choose_the_scale_that_errs_less_on_a_fifth_of_them(monkeypatch):
+def test_many_texts_choose_the_scale_that_errs_less_on_those_held_out(monkeypatch):
     rng = np.random.default_rng(0)
     words, taste = rng.integers(0, 60, (300, 12)), rng.integers(0, 2, 300)
     texts = [" ".join(f"w{word}" for word in row) + " good" * yes for row, yes in zip(words, taste, strict=True)]
