@@ -167,7 +167,11 @@ def test_file_without_vectors_is_refused(write, content):
         load_word_vectors(write(content), vocabulary_of("the"))
 
 
-@pytest.mark.parametrize("content", [gzip.compress(GLOVE.encode())[:-4], gzip.compress(GLOVE.encode())[:-8] + bytes(8)])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(GLOVE.encode())[:-4], gzip.compress(GLOVE.encode())[:-8] + bytes(8)],
+    ids=["cut off", "damaged"],
+)
 def test_compressed_file_that_was_cut_off_or_damaged_is_refused(write, content):
     with pytest.raises(ValueError, match=r"vectors\.txt\.gz is damaged or cut short .*Download it again"):
         load_word_vectors(write(content, "vectors.txt.gz"), vocabulary_of("the"))
