@@ -1,6 +1,7 @@
 """From a model and texts to labels and tags by name, and to the words that led to them."""
 
 import itertools
+import logging
 from collections.abc import Iterable, Sequence
 
 import keras
@@ -47,8 +48,7 @@ def classify(
         texts, vocabulary=embedding.vocabulary, length=length, batch_size=batch_size, bucket=True, shuffle=False
     )
     probabilities = np.empty((len(batches.lengths), len(labels.classes)), "float32")
-    # Not by `predict`, whose warnings about new widths would fill the page.
-    probabilities[batches.order] = np.concatenate([model.predict_on_batch(x) for (x,) in batches])
+    probabilities[batches.order] = np.concatenate(_outputs(model, batches))
     if labels.multi_label:
         label = [[one for one, share in zip(labels.classes, row, strict=True) if share >= 0.5] for row in probabilities]
     else:
@@ -88,7 +88,7 @@ def tag(model: keras.Model, texts: Iterable[str | Sequence[str]], *, batch_size:
     batches = tag_batches(texts, vocabulary=embedding.vocabulary, batch_size=batch_size, bucket=True)
     index = texts.index if isinstance(texts, pd.Series) else pd.RangeIndex(len(batches.tokens))
     rows = [None] * len(batches.tokens)
-    outputs = itertools.chain.from_iterable(model.predict_on_batch(x) for (x,) in batches)  # each (timesteps, tags)
+    outputs = itertools.chain.from_iterable(_outputs(model, batches))  # each (timesteps, tags)
     for place, output in zip(batches.order, outputs, strict=True):
         rows[place] = output[: len(batches.tokens[place])]
     probabilities = np.concatenate(rows)  # (tokens, tags)
@@ -171,6 +171,25 @@ def explain_text(model: keras.Model, text: str, *, label=None) -> pd.DataFrame:
     table = pd.DataFrame({"token": _spelled(text, codes[0].tolist(), embedding.vocabulary), "score": scores})
     table.attrs = {"label": labels.classes[place], "probability": float(probabilities[place])}
     return table
+
+
+def _outputs(model, batches) -> list[np.ndarray]:
+    """Return what a model makes of each batch; without the warning that would fill the page.
+
+    A model is compiled anew for new widths of its batches, twice at most. TensorFlow counts that together with other
+    models, and takes a few that are asked in a row for one that never stops compiling.
+    """
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(_is_not_about_tracing)
+    try:
+        return [model.predict_on_batch(x) for (x,) in batches]
+    finally:
+        logger.removeFilter(_is_not_about_tracing)
+
+
+def _is_not_about_tracing(record) -> bool:
+    """Say whether TensorFlow logs something else than its count of compilations."""
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def _spelled(text, codes, vocabulary) -> list[str]:

@@ -1,5 +1,7 @@
 """Labels by a model that can be done in the head: "good" is 1, "bad" is -1, and the mean is all there is."""
 
+import logging
+
 import keras
 import numpy as np
 import pandas as pd
@@ -47,6 +49,24 @@ def test_texts_of_many_lengths_stay_in_order():
     table = classify(linear(slopes=(0, -LOG_3)), texts, batch_size=2)
     expected = [1 / (1 + 3 ** (-(length % 2) / length)) for length in lengths]  # one "bad" more than "good"
     assert table["yes"].tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_several_models_in_a_row_are_asked_without_a_warning(caplog, monkeypatch):
+    model, logger = linear(), logging.getLogger("tensorflow")
+    ask = model.predict_on_batch
+
+    def warn_and_ask(x):  # TensorFlow warns twice in a process at most, and may have done so before
+        logger.warning("5 out of the last 5 calls to <function ...> triggered tf.function retracing. Tracing is ...")
+        logger.warning("Something else.")
+        return ask(x)
+
+    monkeypatch.setattr(model, "predict_on_batch", warn_and_ask)
+    logger.addHandler(caplog.handler)
+    try:
+        assert classify(model, ["good"])["label"].tolist() == ["yes"]
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert {record.getMessage() for record in caplog.records} == {"Something else."}
 
 
 def test_an_empty_text_is_one_unknown_token():

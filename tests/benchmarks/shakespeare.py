@@ -33,7 +33,9 @@ class Clock(keras.callbacks.Callback):
         self._began = time.perf_counter()
 
 
-def train(*, seed, epochs, units, steps, batch_size, rate, dropout, choose, save):
+def train(
+    *, seed, epochs, units, steps, batch_size, rate, dropout, weight_drop, embedding_dropout, weight_decay, choose, save
+):
     """Train, and print nats a character after each epoch and the seconds of training."""
     text = rt.datasets.load_tiny_shakespeare()
     cut = int(0.9 * len(text))
@@ -44,12 +46,15 @@ def train(*, seed, epochs, units, steps, batch_size, rate, dropout, choose, save
     batches = rt.language_model_batches(learn, vocabulary, batch_size=batch_size, steps=steps, shift=True, seed=seed)
     judged = rt.language_model_batches(judge, vocabulary, batch_size=16, steps=64)  # few streams begin with no state
     keras.utils.set_random_seed(seed)
-    model = rt.build_language_model(
-        vocabulary,
-        [*rt.recurrent_layers("lstm", units, return_sequences=True), keras.layers.SpatialDropout1D(dropout)],
-        batch_size=batch_size,
-        optimizer=rt.make_optimizer(rate, schedule="warmup_cosine", steps=epochs * len(batches)),
-    )
+    layers = rt.recurrent_layers("lstm", units, return_sequences=True)
+    if weight_drop:
+        layers = [rt.WeightDrop(layer, weight_drop) for layer in layers]
+    if embedding_dropout:
+        layers = [keras.layers.SpatialDropout1D(embedding_dropout), *layers]
+    layers = [*layers, keras.layers.SpatialDropout1D(dropout)]
+    steps_in_all = epochs * len(batches)
+    optimizer = rt.make_optimizer(rate, schedule="warmup_cosine", steps=steps_in_all, weight_decay=weight_decay)
+    model = rt.build_language_model(vocabulary, layers, batch_size=batch_size, optimizer=optimizer)
     clock = Clock()
     history = rt.train(model, batches, judged, epochs=epochs, callbacks=[clock], progress=None, run_dir=None)
     last = history.iloc[-1]
@@ -105,6 +110,9 @@ if __name__ == "__main__":
     part.add_argument("--batch-size", type=int, default=64)
     part.add_argument("--rate", type=float, default=4e-3)
     part.add_argument("--dropout", type=float, default=0.2)
+    part.add_argument("--weight-drop", type=float, default=0.0)
+    part.add_argument("--embedding-dropout", type=float, default=0.0)
+    part.add_argument("--weight-decay", type=float, default=0.0)
     part.add_argument("--choose", action="store_true")
     part.add_argument("--save", help="path of the model file to write")
     part = parts.add_parser("generate")
