@@ -164,9 +164,9 @@ rt.classify(mood, messages).round(2).assign(message=messages)
 #
 # - Your own texts: set `own_file` at the top.
 # - More texts. With 5,000 film reviews to learn from, the model gets 89.2 % of 25,000 test reviews right, the bag
-#   88.2 % (seed 0); it is the linear model inside that gets ahead, not yet the reading. These lines make the file (84 MB
-#   to download, once). Set `own_file = "films.csv"`, `epochs = 4`, `seeds = [0]` and `length = 400` at the top, and run
-#   all cells again: 4 minutes on two CPU cores.
+#   88.2 % (seed 0); it is the linear model inside that gets ahead, not yet the reading. These lines make the file
+#   (84 MB to download, once). Set `own_file = "films.csv"`, `epochs = 4`, `seeds = [0]` and `length = 400` at the top,
+#   and run all cells again: 4 minutes on two CPU cores.
 #
 #   ```python
 #   films = rt.datasets.load_imdb().rename(columns={"review": "message"})
