@@ -11,8 +11,8 @@ In working order:
   `classifier_from_language_model`, `fine_tune`
 - judgement: `backtest`, `score`, `score_tags`, `score_language_model`
 - diagnosis: `diagnose`, `gradient_flow`, `layer_statistics`, `find_learning_rate`, `overfit_one_batch`
-- use: `forecast`, `conformalize`, `classify`, `explain_text`, `tag`, `generate`, `next_token_probabilities`,
-  `copied_share`
+- use: `forecast`, `conformalize`, `classify`, `calibrate`, `explain_text`, `tag`, `generate`,
+  `next_token_probabilities`, `copied_share`
 - pictures: `plot_history`, `plot_schedule`, `plot_forecast`, `plot_errors`, `plot_explanation`,
   `plot_gradient_flow`, `plot_learning_rates`
 """
@@ -26,6 +26,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from rnn_toolkit import callbacks, datasets
+from rnn_toolkit.calibration import calibrate
 from rnn_toolkit.callbacks import default_callbacks
 from rnn_toolkit.diagnostics import diagnose
 from rnn_toolkit.dry_runs import find_learning_rate, overfit_one_batch
@@ -71,6 +72,7 @@ __all__ = [
     "build_language_model",
     "build_tagger",
     "build_text_classifier",
+    "calibrate",
     "callbacks",
     "check_leakage",
     "classifier_from_language_model",

@@ -41,14 +41,14 @@ def classify(
         >>> classify(model, ["bad", "so good"]).columns.tolist()
         ['label', 'no', 'yes']
     """
-    embedding, labels = _ends_of(model)
+    embedding, labels = ends_of(model)
     if isinstance(texts, str):
         raise TypeError("`texts` must be a list, a Series or an array of texts. Received: str. Put it into a list.")
     batches = text_batches(
         texts, vocabulary=embedding.vocabulary, length=length, batch_size=batch_size, bucket=True, shuffle=False
     )
     probabilities = np.empty((len(batches.lengths), len(labels.classes)), "float32")
-    probabilities[batches.order] = np.concatenate(_outputs(model, batches))
+    probabilities[batches.order] = np.concatenate(outputs_of(model, batches))
     if labels.multi_label:
         label = [[one for one, share in zip(labels.classes, row, strict=True) if share >= 0.5] for row in probabilities]
     else:
@@ -84,11 +84,11 @@ def tag(model: keras.Model, texts: Iterable[str | Sequence[str]], *, batch_size:
         text       0       0  0       1  1
         token  Paris  sleeps  .  Really  ?
     """
-    embedding, labels = _ends_of(model, "tokens")
+    embedding, labels = ends_of(model, "tokens")
     batches = tag_batches(texts, vocabulary=embedding.vocabulary, batch_size=batch_size, bucket=True)
     index = texts.index if isinstance(texts, pd.Series) else pd.RangeIndex(len(batches.tokens))
     rows = [None] * len(batches.tokens)
-    outputs = itertools.chain.from_iterable(_outputs(model, batches))  # each (timesteps, tags)
+    outputs = itertools.chain.from_iterable(outputs_of(model, batches))  # each (timesteps, tags)
     for place, output in zip(batches.order, outputs, strict=True):
         rows[place] = output[: len(batches.tokens[place])]
     probabilities = np.concatenate(rows)  # (tokens, tags)
@@ -130,7 +130,7 @@ def explain_text(model: keras.Model, text: str, *, label=None) -> pd.DataFrame:
     Source: Gradient times input: Denil et al., 2014, "Extraction of salient sentences from labelled documents",
         arXiv:1412.6815.
     """
-    embedding, labels = _ends_of(model)
+    embedding, labels = ends_of(model)
     if not isinstance(text, str):
         raise TypeError(f"`text` must be one text, a str. Received: {type(text).__name__}. Explain several one by one.")
     checked_texts([text], "text")
@@ -173,7 +173,7 @@ def explain_text(model: keras.Model, text: str, *, label=None) -> pd.DataFrame:
     return table
 
 
-def _outputs(model, batches) -> list[np.ndarray]:
+def outputs_of(model, batches) -> list[np.ndarray]:
     """Return what a model makes of each batch; without the warning that would fill the page.
 
     A model is compiled anew for new widths of its batches, twice at most. TensorFlow counts that together with other
@@ -201,7 +201,7 @@ def _spelled(text, codes, vocabulary) -> list[str]:
     return [vocabulary.decode([code]) for code in codes]
 
 
-def _ends_of(model, labelled="texts") -> tuple[TokenEmbedding, Labels]:
+def ends_of(model, labelled="texts") -> tuple[TokenEmbedding, Labels]:
     """Return a model's first and last layer, or say that it labels something else."""
     ends = text_layer_of(model, TokenEmbedding), text_layer_of(model, Labels)
     num_axes, other = {"texts": (2, "tag"), "tokens": (3, "classify")}[labelled]

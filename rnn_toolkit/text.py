@@ -414,3 +414,24 @@ def check_options(vocabulary, *, seed, **counts):
     whole_number(seed, "seed", minimum=0)
     for name, count in counts.items():
         whole_number(count, name)
+
+
+def check_labelled(batches, name, *, vocabulary, classes, multi_label):
+    """Say what batches lack to be labelled texts for a classifier."""
+    if not isinstance(batches, TextBatches):
+        raise TypeError(
+            f"`{name}` must be labelled batches. Received: {type(batches).__name__}. Pass what `rt.text_batches` made "
+            "of texts and their labels."
+        )
+    is_multi = batches.targets is not None and batches.targets.ndim == 2
+    for is_wrong, what in (
+        (batches.targets is None, "no labels"),
+        (batches.vocabulary != vocabulary, "another vocabulary"),
+        (batches.classes != classes, f"the classes {batches.classes}"),
+        (is_multi != multi_label, "lists of labels" if is_multi else "one label a text"),
+    ):
+        if is_wrong:
+            raise ValueError(
+                f"`{name}` must fit the vocabulary, the classes {classes} and `multi_label`. Received: batches with "
+                f"{what}. Make them with the vocabulary and the `classes` of the training batches."
+            )

@@ -158,11 +158,12 @@ class Labels(keras.layers.Dense):
     Args:
         classes: The labels in the order of their codes.
         multi_label: Whether a text may have several labels, or none: then each has a probability of its own.
+        scales: What the logits of the inputs and those of another model are multiplied by, except in training; `None`
+            averages the two. `calibrate` sets it.
 
     Call arguments:
         inputs: `(..., channels)`.
-        linear: Logits of another model, `(..., len(classes))`, to be averaged with those of the inputs, except in
-            training.
+        linear: Logits of another model, `(..., len(classes))`, to be added to those of the inputs, except in training.
 
     Returns:
         `(..., len(classes))`; without `multi_label` they add up to 1.
@@ -170,17 +171,21 @@ class Labels(keras.layers.Dense):
 
     made_by = TokenEmbedding.made_by
 
-    def __init__(self, classes: Sequence, *, multi_label: bool = False, **kwargs):
+    def __init__(
+        self, classes: Sequence, *, multi_label: bool = False, scales: tuple[float, float] | None = None, **kwargs
+    ):
         kwargs = {"activation": "sigmoid" if multi_label else "softmax"} | kwargs
         kwargs.pop("units", None)  # it stands in the config of Keras' layer
         super().__init__(len(classes), **kwargs)
-        self.classes, self.multi_label = list(classes), multi_label
+        self.classes, self.multi_label, self.scales = list(classes), multi_label, scales
 
     def call(self, inputs, linear=None, training=None):
         """Return the probabilities."""
-        if linear is None or training:
+        if training or (linear is None and self.scales is None):
             return super().call(inputs)
-        return self.activation((ops.add(ops.matmul(inputs, self.kernel), self.bias) + linear) / 2)
+        own, other = self.scales or (0.5, 0.5)
+        logits = own * ops.add(ops.matmul(inputs, self.kernel), self.bias)
+        return self.activation(logits if linear is None else logits + other * linear)
 
     def compute_output_spec(self, inputs, linear=None, training=None):
         """Return what Keras' layer does, which knows no other logits."""
@@ -188,7 +193,7 @@ class Labels(keras.layers.Dense):
 
     def get_config(self):
         """Return the arguments of the constructor."""
-        return {**super().get_config(), "classes": self.classes, "multi_label": self.multi_label}
+        return {**super().get_config(), "classes": self.classes, "multi_label": self.multi_label, "scales": self.scales}
 
 
 def text_layer_of(model: keras.Model, kind: type):

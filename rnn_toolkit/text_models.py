@@ -12,7 +12,7 @@ from rnn_toolkit.models import recurrent_layers
 from rnn_toolkit.ngram_layers import fit_ngrams
 from rnn_toolkit.optimization import make_optimizer
 from rnn_toolkit.tagging import TokenAccuracy
-from rnn_toolkit.text import TextBatches
+from rnn_toolkit.text import TextBatches, check_labelled
 from rnn_toolkit.text_layers import Labels, MaskedPooling, TokenEmbedding
 from rnn_toolkit.vocabulary import Vocabulary, check_vocabulary
 
@@ -74,7 +74,7 @@ def build_text_classifier(
     if ngrams is not None:
         whole_number(ngrams, "ngrams")
     if linear is not None:
-        _check_linear(linear, vocabulary, classes, multi_label)
+        check_labelled(linear, "linear", vocabulary=vocabulary, classes=classes, multi_label=multi_label)
     if layers is None:
         layers = recurrent_layers("gru", (64,), bidirectional=True, return_sequences=True)
     network = [
@@ -244,27 +244,6 @@ def _token_embedding(vocabulary, embedding, word_dropout=0.0) -> TokenEmbedding:
         layer.build((None, None))
         layer.embeddings.assign(embedding)
     return layer
-
-
-def _check_linear(linear, vocabulary, classes, multi_label):
-    """Say what training batches lack for a linear model to be fitted to them."""
-    if not isinstance(linear, TextBatches):
-        raise TypeError(
-            f"`linear` must be training batches, or None. Received: {type(linear).__name__}. Pass what "
-            "`rt.text_batches` made of the training texts and their labels."
-        )
-    is_multi = linear.targets is not None and linear.targets.ndim == 2
-    for is_wrong, what in (
-        (linear.targets is None, "no labels"),
-        (linear.vocabulary != vocabulary, "another vocabulary"),
-        (linear.classes != classes, f"the classes {linear.classes}"),
-        (is_multi != multi_label, "lists of labels" if is_multi else "one label a text"),
-    ):
-        if is_wrong:
-            raise ValueError(
-                f"`linear` must fit the vocabulary, the classes {classes} and `multi_label`. Received: batches with "
-                f"{what}. Pass the training batches, and their `classes`."
-            )
 
 
 def _checked_classes(classes, multi_label=False) -> list:

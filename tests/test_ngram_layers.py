@@ -256,7 +256,7 @@ def test_a_model_survives_its_file_with_keys_and_weights(tmp_path):
 
 
 def test_what_is_no_batches_is_refused():
-    with pytest.raises(TypeError, match=r"`linear` must be training batches, or None\. Received: list\. Pass what"):
+    with pytest.raises(TypeError, match=r"`linear` must be labelled batches\. Received: list\. Pass what"):
         build_text_classifier(WORDS, ["no", "yes"], linear=TEXTS)
 
 
@@ -270,7 +270,7 @@ def test_what_is_no_batches_is_refused():
     ],
 )
 def test_batches_of_something_else_are_refused(given, message):
-    with pytest.raises(ValueError, match=rf"`linear` must fit .* Received: batches with {message}\. Pass the training"):
+    with pytest.raises(ValueError, match=rf"`linear` must fit .* Received: batches with {message}\. Make them with"):
         build_text_classifier(WORDS, ["no", "yes"], linear=given)
 
 
