@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import one_of
-from rnn_toolkit.ngram_layers import NgramLogits
+from rnn_toolkit.ngram_layers import NgramEvidence, WithEvidence
 from rnn_toolkit.tagging import tag_batches, tokens_of
 from rnn_toolkit.text import text_batches
 from rnn_toolkit.text_layers import Labels, TokenEmbedding, text_layer_of
@@ -106,8 +106,9 @@ def explain_text(model: keras.Model, text: str, *, label=None) -> pd.DataFrame:
     """Say how much each token of a text spoke for a label, or against it.
 
     The gradient of the label's logit (the log of its odds) times what the token put into the network: to first order,
-    what the logit would lose were the token's vector zero. Where a linear model stands beside the network, what the
-    token adds there is added; the tokens of a pair share its weight. It describes the model, not the language.
+    what the logit would lose were the token's vector zero. Where a linear model stands beside the network, the evidence
+    that the network reads at the token counts likewise, and what the token adds there is added; the tokens of a pair
+    share its weight. It describes the model, not the language.
 
     Args:
         model: A model of `build_text_classifier`.
@@ -141,31 +142,40 @@ def explain_text(model: keras.Model, text: str, *, label=None) -> pd.DataFrame:
         raise ValueError(f"`text` holds no token to explain: {text!r}. Pass a text with words.")
     first = model.layers.index(embedding) + 1
 
-    paths = [layer for layer in model.layers if isinstance(layer, NgramLogits)]
-    linear = paths[0](codes) if paths else None
+    ngrams = next((layer for layer in model.layers if isinstance(layer, NgramEvidence)), None)
+    linear, evidence = (None, None) if ngrams is None else ngrams(codes, training=False)
 
-    def logits_of(vectors, linear):
+    def logits_of(vectors, evidence, linear):
         for layer in model.layers[first:]:  # there is no padding, and so no mask
             if layer is labels:
                 vectors = layer(vectors, linear=linear, training=False)
-            elif layer not in paths:
+            elif isinstance(layer, WithEvidence):
+                vectors = layer([vectors, evidence])
+            elif layer is not ngrams:
                 vectors = layer(vectors, training=False) if layer._call_has_training_arg else layer(vectors)
         return vectors
 
     vectors = embedding(codes, training=False)
     activation, labels.activation = labels.activation, keras.activations.linear
     try:
-        logits = logits_of(vectors, linear)
+        logits = logits_of(vectors, evidence, linear)
         probabilities = np.array(activation(logits))[0]
         place = int(probabilities.argmax()) if label is None else labels.classes.index(label)
 
-        def odds_of(vectors, linear):
-            return _log_odds(logits_of(vectors, linear)[0], place, labels.multi_label)
+        def slope_at(inputs, which):
+            """Return the gradient of the label's log odds with respect to one of the inputs, without its batch axis."""
 
-        slope = _gradient(lambda given: odds_of(given, linear), vectors)
-        scores = (np.array(slope) * np.array(vectors))[0].sum(-1)
-        for path in paths:
-            scores += path.shares(codes[0]) @ np.array(_gradient(lambda given: odds_of(vectors, given), linear))[0]
+            def odds_of(given):
+                logits = logits_of(*inputs[:which], given, *inputs[which + 1 :])
+                return _log_odds(logits[0], place, labels.multi_label)
+
+            return np.array(_gradient(odds_of, inputs[which]))[0]
+
+        inputs = vectors, evidence, linear
+        scores = (slope_at(inputs, 0) * np.array(vectors)[0]).sum(-1)
+        if ngrams is not None:
+            scores += (slope_at(inputs, 1) * np.array(evidence)[0]).sum(-1)
+            scores += ngrams.shares(codes[0]) @ slope_at(inputs, 2)
     finally:
         labels.activation = activation
     table = pd.DataFrame({"token": _spelled(text, codes[0].tolist(), embedding.vocabulary), "score": scores})

@@ -12,6 +12,10 @@ from rnn_toolkit._checks import one_of
 from rnn_toolkit.vocabulary import Vocabulary
 
 POOLINGS = ("first", "last", "mean", "max", "attention")
+# What counts of a network's log odds, and of another model's beside it. With all of the latter, only texts on which
+# that model errs teach the network much; with none of it, the network learns what is known already. Of 1/4, 1/2 and 1,
+# half was best on customer messages in five folds, and better than all on held-out film reviews.
+LEARNT_WITH = (1.0, 0.5)
 
 
 @keras.saving.register_keras_serializable("rnn_toolkit")
@@ -158,12 +162,12 @@ class Labels(keras.layers.Dense):
     Args:
         classes: The labels in the order of their codes.
         multi_label: Whether a text may have several labels, or none: then each has a probability of its own.
-        scales: What the logits of the inputs and those of another model are multiplied by, except in training; `None`
-            averages the two. `calibrate` sets it.
+        scales: What the logits of the inputs and those of another model are multiplied by, except in training, where
+            it is 1 and 1/2. `calibrate` sets them.
 
     Call arguments:
         inputs: `(..., channels)`.
-        linear: Logits of another model, `(..., len(classes))`, to be added to those of the inputs, except in training.
+        linear: Logits of another model, `(..., len(classes))`, of which half is added to those of the inputs.
 
     Returns:
         `(..., len(classes))`; without `multi_label` they add up to 1.
@@ -172,18 +176,18 @@ class Labels(keras.layers.Dense):
     made_by = TokenEmbedding.made_by
 
     def __init__(
-        self, classes: Sequence, *, multi_label: bool = False, scales: tuple[float, float] | None = None, **kwargs
+        self, classes: Sequence, *, multi_label: bool = False, scales: tuple[float, float] = LEARNT_WITH, **kwargs
     ):
         kwargs = {"activation": "sigmoid" if multi_label else "softmax"} | kwargs
         kwargs.pop("units", None)  # it stands in the config of Keras' layer
         super().__init__(len(classes), **kwargs)
-        self.classes, self.multi_label, self.scales = list(classes), multi_label, scales
+        self.classes, self.multi_label, self.scales = list(classes), multi_label, tuple(scales)
 
     def call(self, inputs, linear=None, training=None):
         """Return the probabilities."""
-        if training or (linear is None and self.scales is None):
+        own, other = LEARNT_WITH if training else self.scales
+        if linear is None and own == 1:
             return super().call(inputs)
-        own, other = self.scales or (0.5, 0.5)
         logits = own * ops.add(ops.matmul(inputs, self.kernel), self.bias)
         return self.activation(logits if linear is None else logits + other * linear)
 

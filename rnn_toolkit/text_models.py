@@ -9,7 +9,7 @@ import numpy as np
 from rnn_toolkit._checks import whole_number
 from rnn_toolkit.language_layers import NextToken
 from rnn_toolkit.models import recurrent_layers
-from rnn_toolkit.ngram_layers import fit_ngrams
+from rnn_toolkit.ngram_layers import WithEvidence, fit_ngrams
 from rnn_toolkit.optimization import make_optimizer
 from rnn_toolkit.tagging import TokenAccuracy
 from rnn_toolkit.text import TextBatches, check_labelled
@@ -33,10 +33,11 @@ def build_text_classifier(
 ) -> keras.Model:
     """Build a compiled recurrent classifier of texts; vocabulary and labels lie inside.
 
-    An embedding, recurrent layers, and what their valid steps come to; padding changes nothing. With `linear=train` a
-    linear model of words and pairs of words stands beside them, fitted at once to the training texts and then frozen:
-    what a bag of words knows need not be learnt again. In training the network learns alone, as that model leaves
-    hardly an error on its own texts; otherwise, in validation too, their log odds are averaged.
+    An embedding, recurrent layers, and what their valid steps come to; padding changes nothing. With `linear=train` the
+    model begins where a bag of words ends: a linear model of words and pairs of words is fitted at once to the training
+    texts and then frozen. The network reads what that model holds against each word, beside the word's vector, and
+    learns what to add to half its log odds. In training both see each text as the linear model sees a new one, by
+    weights that were fitted to other texts.
 
     Args:
         vocabulary: What `fit_vocabulary` made of the training texts.
@@ -67,7 +68,8 @@ def build_text_classifier(
         >>> build_text_classifier(vocabulary, ["bad", "good"]).output_shape
         (None, 2)
 
-    Source: The mean of log odds is a product of experts: Hinton, 1999, "Products of experts", ICANN.
+    Source: A model that learns from another one's answers to texts held out: Wolpert, 1992, "Stacked generalization",
+        Neural Networks 5(2).
     """
     check_vocabulary(vocabulary)
     classes = _checked_classes(classes, multi_label)
@@ -77,32 +79,23 @@ def build_text_classifier(
         check_labelled(linear, "linear", vocabulary=vocabulary, classes=classes, multi_label=multi_label)
     if layers is None:
         layers = recurrent_layers("gru", (64,), bidirectional=True, return_sequences=True)
-    network = [
-        _token_embedding(vocabulary, embedding, word_dropout),
-        keras.layers.SpatialDropout1D(dropout),
-        *layers,
-        MaskedPooling(pooling),
-        keras.layers.Dropout(dropout),
-    ]
-    labels, codes = Labels(classes, multi_label=multi_label), keras.Input((None,), dtype="int32")
+    codes = keras.Input((None,), dtype="int32")
+    below = [_token_embedding(vocabulary, embedding, word_dropout), keras.layers.SpatialDropout1D(dropout)]
+    above = [*layers, MaskedPooling(pooling), keras.layers.Dropout(dropout)]
     if linear is None:
-        model = keras.Sequential([codes, *network, labels], name="text_classifier")
+        labels = Labels(classes, multi_label=multi_label)
+        model = keras.Sequential([codes, *below, *above, labels], name="text_classifier")
     else:
         is_character = vocabulary.unit == "character"
         longest = ngrams or (4 if is_character else 2)
-        outputs = codes
-        for layer in network:
-            outputs = layer(outputs)
-        outputs = labels(outputs, linear=fit_ngrams(linear, longest=longest, ends=is_character)(codes))
-        model = keras.Model(codes, outputs, name="text_classifier")
-    loss, metric = (
-        ("binary_crossentropy", "binary_accuracy")
-        if multi_label
-        else (
-            "sparse_categorical_crossentropy",
-            "accuracy",
-        )
-    )
+        logits, evidence = fit_ngrams(linear, longest=longest, ends=is_character)(codes)
+        outputs = WithEvidence()([_applied(below, codes), evidence])
+        # The network adds nothing until it has learnt something.
+        labels = Labels(classes, multi_label=multi_label, kernel_initializer="zeros")
+        model = keras.Model(codes, labels(_applied(above, outputs), linear=logits), name="text_classifier")
+    loss, metric = "sparse_categorical_crossentropy", "accuracy"
+    if multi_label:
+        loss, metric = "binary_crossentropy", "binary_accuracy"
     model.compile(optimizer or make_optimizer(), loss=loss, metrics=[metric])
     return model
 
@@ -244,6 +237,13 @@ def _token_embedding(vocabulary, embedding, word_dropout=0.0) -> TokenEmbedding:
         layer.build((None, None))
         layer.embeddings.assign(embedding)
     return layer
+
+
+def _applied(layers, outputs):
+    """Return what layers make of a tensor, one after the other."""
+    for layer in layers:
+        outputs = layer(outputs)
+    return outputs
 
 
 def _checked_classes(classes, multi_label=False) -> list:

@@ -82,7 +82,7 @@ def classifier_from_language_model(
         optimizer=optimizer,
     )
     for layer, learnt in zip(layers, core.stack, strict=True):
-        layer.set_weights(learnt.get_weights())
+        layer.set_weights(list(map(_widened, learnt.get_weights(), [one.shape for one in layer.get_weights()])))
     return model
 
 
@@ -213,11 +213,17 @@ def _copied(layer):
     """Return a new layer of the same settings that returns its outputs only."""
     config = layer.get_config()
     config.pop("name")  # a name from a file may meet the same one, given anew
+    config.get("layer", {}).pop("build_config", None)  # a wrapped layer may now read more than it did
     new = type(layer).from_config(config)
     inner = new.layer if isinstance(new, WeightDrop) else new
     if isinstance(inner, keras.layers.RNN):
         inner.return_state = False
     return new
+
+
+def _widened(weight, shape):
+    """Return a weight with zeros for what the layer did not read before, which is the evidence of a linear model."""
+    return np.pad(weight, [(0, wanted - size) for wanted, size in zip(shape, weight.shape, strict=True)])
 
 
 def _groups(model) -> list[list]:

@@ -8,7 +8,7 @@ from rnn_toolkit import transfer
 from rnn_toolkit.callbacks import default_callbacks
 from rnn_toolkit.language_layers import ActivationRegularization, NextToken, WeightDrop
 from rnn_toolkit.models import recurrent_layers
-from rnn_toolkit.ngram_layers import NgramLogits
+from rnn_toolkit.ngram_layers import NgramEvidence
 from rnn_toolkit.text import text_batches
 from rnn_toolkit.text_layers import Labels, TokenEmbedding, text_layer_of
 from rnn_toolkit.text_models import build_language_model
@@ -147,7 +147,7 @@ def test_a_linear_model_stands_beside_the_copied_network_and_stays_as_it_was():
     embedding = text_layer_of(model, NextToken).embedding
     train = text_batches(TEXTS, LABELS, vocabulary=embedding.vocabulary, batch_size=8)
     classifier = classifier_from_language_model(model, train.classes, linear=train, ngrams=1)
-    (counted,) = (layer for layer in classifier.layers if isinstance(layer, NgramLogits))
+    (counted,) = (layer for layer in classifier.layers if isinstance(layer, NgramEvidence))
     assert counted.longest == 1
     assert all(same(values([embedding]), values([text_layer_of(classifier, TokenEmbedding)])))
     before = values([counted])

@@ -41,13 +41,16 @@ def network(
     """Return a network's probabilities of "positive", and the seconds from texts to a trained model."""
     began = time.perf_counter()
     keras.utils.set_random_seed(seed)
-    vocabulary = rt.fit_vocabulary(reviews, **({"size": LANGUAGE_WORDS} if pre["pretrain"] else {"min_count": 2}))
+    if pre["pretrain"]:
+        sizes = {"epochs": pre["pretrain"], "units": units, "embedding": embedding}
+        language_model = pretrained(reviews, pre["language_model"], seed=seed, **sizes)
+        vocabulary = language_model.get_layer("next_token").embedding.vocabulary
+    else:
+        vocabulary = rt.fit_vocabulary(reviews, min_count=2)
     labelled = {"vocabulary": vocabulary, "length": length, "shuffle": True, "seed": seed}
     batches = rt.text_batches(train["review"], train["sentiment"], **labelled)
     chosen = {"dropout": dropout, "linear": batches if linear else None, "ngrams": ngrams}
     if pre["pretrain"]:
-        sizes = {"epochs": pre["pretrain"], "units": units, "embedding": embedding}
-        language_model = pretrained(reviews, vocabulary, pre["language_model"], seed=seed, **sizes)
         model = rt.classifier_from_language_model(language_model, batches.classes, pooling=("mean", "max"), **chosen)
         rt.fine_tune(model, batches, epochs=epochs, learning_rate=rate, progress=None)
     else:
@@ -65,11 +68,12 @@ def network(
     return rt.classify(model, test["review"], length=length)["positive"].to_numpy(), seconds
 
 
-def pretrained(reviews, vocabulary, path, *, seed, epochs, units, embedding):
+def pretrained(reviews, path, *, seed, epochs, units, embedding):
     """Return a language model of the reviews, and print what it cost, or that of a file."""
     if path and os.path.exists(path):
         return keras.saving.load_model(path)
     began = time.perf_counter()
+    vocabulary = rt.fit_vocabulary(reviews, size=LANGUAGE_WORDS)
     batches = rt.language_model_batches(reviews, vocabulary, batch_size=64, steps=64, shift=True, seed=seed)
     model = rt.build_language_model(
         vocabulary,
