@@ -47,7 +47,8 @@ def classifier_from_language_model(
         dropout: Share of the embedding's channels, and of the pooled vector, to drop in training, beside what the
             copied layers drop.
         multi_label: Whether a text may have several labels, or none.
-        linear, ngrams: A linear model of runs of tokens beside the network, as in `build_text_classifier`.
+        linear, ngrams: A linear model of runs of tokens beside the network, as in `build_text_classifier`; the copied
+            layers read its evidence by weights that start at zero.
         optimizer: Any Keras optimizer; `None` takes `make_optimizer()`. `fine_tune` makes its own.
 
     Returns:

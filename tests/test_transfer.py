@@ -150,6 +150,9 @@ def test_a_linear_model_stands_beside_the_copied_network_and_stays_as_it_was():
     (counted,) = (layer for layer in classifier.layers if isinstance(layer, NgramEvidence))
     assert counted.longest == 1
     assert all(same(values([embedding]), values([text_layer_of(classifier, TokenEmbedding)])))
+    source = text_layer_of(model, NextToken).stack[0].get_weights()[0]
+    copied = text_layer_of(classifier, WeightDrop).get_weights()[0]
+    assert (copied[: len(source)] == source).all() and copied[len(source) :].tolist() == [[0] * source.shape[1]]
     before = values([counted])
     fine_tune(classifier, train, epochs=1, progress=None)
     assert all(same(before, values([counted]))) and not counted.trainable

@@ -54,8 +54,9 @@ def network(train_rows, validation_rows, test_rows, *, seed, linear=True) -> tup
         optimizer=rt.make_optimizer(3e-3, schedule="one_cycle", steps=EPOCHS * len(train)),
     )
     alone = None
-    if linear:  # untrained, the network adds nothing
-        alone = rt.classify(model, test_rows["message"])[train.classes].to_numpy()
+    if linear:  # untrained, the network adds nothing to half the log odds
+        alone = rt.classify(model, test_rows["message"])[train.classes].to_numpy() ** 2
+        alone /= alone.sum(axis=1, keepdims=True)
     rt.train(model, train, validation, epochs=EPOCHS, progress=None)
     return rt.classify(model, test_rows["message"])[train.classes].to_numpy(), alone
 
