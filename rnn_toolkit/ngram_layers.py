@@ -110,8 +110,8 @@ class NgramEvidence(keras.layers.Layer):
         logits = ops.sum(ops.where(is_first[..., None], weights_at(places), 0.0), axis=1)
         logits = logits / ops.sqrt(ops.maximum(num_tokens, 1.0)) + bias
         evidence = 0.0
-        for size, places in enumerate(runs, start=1):
-            shares = weights_at(places) / size
+        for size, run in enumerate(runs, start=1):
+            shares = weights_at(run) / size
             for step in range(size):  # a text may be shorter than the run
                 evidence += ops.pad(shares, ((0, 0), (step, size - 1 - step), (0, 0)))[:, : ops.shape(inputs)[1]]
         evidence = self._without_ends(evidence, inputs) if self.ends else evidence
@@ -191,7 +191,10 @@ class WithEvidence(keras.layers.Concatenate):
 
 
 def fold_of(codes):
-    """Return the third to which each text belongs, int32 `(batch,)`, from its codes alone, whatever its padding."""
+    """Return the third to which each text belongs, int32 `(batch,)`, from its codes alone, whatever its padding.
+
+    A text that is read to another length is another text.
+    """
     total = ops.sum(ops.cast(codes, "int32") * MULTIPLIER, axis=1)  # modulo 2^32; the upper bits are well mixed
     return ops.mod(ops.floor_divide(total, 2**16), NUM_FOLDS)
 

@@ -50,7 +50,8 @@ def build_text_classifier(
         dropout: Share of the embedding's channels, and of the pooled vector, to drop in training.
         word_dropout: Share of the vocabulary to drop in training.
         multi_label: Whether a text may have several labels, or none.
-        linear: Labelled training batches to fit the linear model to; `None` goes without.
+        linear: Labelled training batches to fit the linear model to, those that the network will be trained on; `None`
+            goes without.
         ngrams: Tokens of the longest run that it weighs; `None` takes 4 characters, or 2 of other tokens.
         optimizer: Any Keras optimizer; `None` takes `make_optimizer()`.
 
