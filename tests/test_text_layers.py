@@ -6,6 +6,7 @@ import pytest
 
 from rnn_toolkit import fit_vocabulary, pad, recurrent_layers
 from rnn_toolkit.language_layers import ActivationRegularization, NextToken, WeightDrop
+from rnn_toolkit.models import CELLS
 from rnn_toolkit.text_layers import POOLINGS, Labels, MaskedPooling, TokenEmbedding, text_layer_of
 
 LETTERS = fit_vocabulary(["abcdefghijklmnopqrstuvwxyz"], unit="character")
@@ -87,7 +88,7 @@ ENCODERS = {
         f"{cell}, {'both ways' if both else 'one way'}": lambda cell=cell, both=both: recurrent_layers(
             cell, (3, 2), bidirectional=both, return_sequences=True
         )
-        for cell in ("simple", "lstm", "gru")
+        for cell in CELLS
         for both in (False, True)
     },
     "weights dropped": lambda: [WeightDrop(keras.layers.LSTM(3, return_sequences=True))],
