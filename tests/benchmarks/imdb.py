@@ -6,7 +6,7 @@
     python tests/benchmarks/imdb.py --pretrain 1 --epochs 20 --units 256 --rate 1e-2 --labels 500 --no-linear
 
 A bag of words and pairs of words, with logistic regression, stands beside it. The network has a linear model of words
-and pairs inside, fitted to the same reviews; --no-linear goes without. With --pretrain the network begins as a language
+and pairs inside, fitted to the same reviews (--ngrams 3: of three words, too); --no-linear goes without. With --pretrain the network begins as a language
 model of all training reviews; --labels lets it learn from some of their labels only.
 """
 
