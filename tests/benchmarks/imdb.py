@@ -1,13 +1,14 @@
 """Film reviews: accuracy on the 25,000 test reviews, learnt from the 25,000 labelled training reviews alone.
 
-    RNN_TOOLKIT_DATA=~/.cache/rnn_toolkit python tests/benchmarks/imdb.py --members 3
-    python tests/benchmarks/imdb.py --pretrain 1 --epochs 2 --units 256 --rate 1e-2 --dropout 0.3 --ngrams 3
+    RNN_TOOLKIT_DATA=~/.cache/rnn_toolkit python tests/benchmarks/imdb.py --ngrams 3 --members 2
+    python tests/benchmarks/imdb.py --pretrain 2 --epochs 2 --units 256 --rate 1e-2 --dropout 0.3 --ngrams 3
     python tests/benchmarks/imdb.py --choose        # scored on a tenth of the training reviews instead
     python tests/benchmarks/imdb.py --pretrain 1 --epochs 20 --units 256 --rate 1e-2 --labels 500 --no-linear
 
 A bag of words and pairs of words, with logistic regression, stands beside it. The network has a linear model of words
-and pairs inside, fitted to the same reviews (--ngrams 3: of three words, too); --no-linear goes without. With --pretrain the network begins as a language
-model of all training reviews; --labels lets it learn from some of their labels only.
+and pairs inside, fitted to the same reviews, or of three words, too (--ngrams 3); --no-linear goes without. With
+--pretrain the network begins as a language model of all training reviews; --labels lets it learn from some of their
+labels only.
 """
 
 import argparse
