@@ -25,40 +25,43 @@ except ModuleNotFoundError as error:
         'KERAS_BACKEND, or install the default: pip install "rnn_toolkit[tensorflow]"'
     ) from error
 
-from rnn_toolkit import callbacks, datasets
-from rnn_toolkit.calibration import calibrate
-from rnn_toolkit.callbacks import default_callbacks
-from rnn_toolkit.diagnostics import diagnose
-from rnn_toolkit.dry_runs import find_learning_rate, overfit_one_batch
-from rnn_toolkit.evaluation import backtest, score
-from rnn_toolkit.forecast_plots import plot_errors, plot_forecast
-from rnn_toolkit.forecasting import conformalize, forecast
-from rnn_toolkit.generation import copied_share, generate, next_token_probabilities
-from rnn_toolkit.gradients import gradient_flow
-from rnn_toolkit.language import score_language_model
-from rnn_toolkit.language_layers import ActivationRegularization, WeightDrop
-from rnn_toolkit.layer_health import layer_statistics
-from rnn_toolkit.leakage import check_leakage
-from rnn_toolkit.models import build_forecaster, recurrent_layers
-from rnn_toolkit.monitoring import Monitor
-from rnn_toolkit.optimization import make_optimizer
-from rnn_toolkit.plotting import (
-    plot_explanation,
-    plot_gradient_flow,
-    plot_history,
-    plot_learning_rates,
-    plot_schedule,
-)
-from rnn_toolkit.recognition import classify, explain_text, tag
-from rnn_toolkit.series import ForecastTask
-from rnn_toolkit.tagging import score_tags, tag_batches
-from rnn_toolkit.text import language_model_batches, pad, text_batches
-from rnn_toolkit.text_models import build_language_model, build_tagger, build_text_classifier
-from rnn_toolkit.training import load_best, load_history, train
-from rnn_toolkit.transfer import classifier_from_language_model, fine_tune
-from rnn_toolkit.vectors import load_word_vectors
-from rnn_toolkit.vocabulary import Vocabulary, fit_vocabulary
-from rnn_toolkit.windows import Windows, split_by_time
+from rnn_toolkit import datasets
+from rnn_toolkit.diagnosis.diagnose import diagnose
+from rnn_toolkit.diagnosis.dry_runs import find_learning_rate
+from rnn_toolkit.diagnosis.gradients import gradient_flow
+from rnn_toolkit.diagnosis.layer_health import layer_statistics
+from rnn_toolkit.diagnosis.one_batch import overfit_one_batch
+from rnn_toolkit.diagnosis.plots import plot_gradient_flow, plot_learning_rates
+from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
+from rnn_toolkit.networks.optimization import make_optimizer
+from rnn_toolkit.networks.padding import pad
+from rnn_toolkit.networks.recurrent import recurrent_layers
+from rnn_toolkit.tables.evaluation import backtest, score
+from rnn_toolkit.tables.forecasting import conformalize, forecast
+from rnn_toolkit.tables.leakage import check_leakage
+from rnn_toolkit.tables.models import build_forecaster
+from rnn_toolkit.tables.plots import plot_errors, plot_forecast
+from rnn_toolkit.tables.task import ForecastTask
+from rnn_toolkit.tables.windows import Windows, split_by_time
+from rnn_toolkit.texts.batches import text_batches
+from rnn_toolkit.texts.calibration import calibrate
+from rnn_toolkit.texts.evaluation import copied_share, score_language_model, score_tags
+from rnn_toolkit.texts.explanation import explain_text
+from rnn_toolkit.texts.generation import generate, next_token_probabilities
+from rnn_toolkit.texts.models import build_language_model, build_tagger, build_text_classifier
+from rnn_toolkit.texts.plots import plot_explanation
+from rnn_toolkit.texts.recognition import classify, tag
+from rnn_toolkit.texts.streams import language_model_batches
+from rnn_toolkit.texts.tags import tag_batches
+from rnn_toolkit.texts.transfer import classifier_from_language_model
+from rnn_toolkit.texts.vectors import load_word_vectors
+from rnn_toolkit.texts.vocabulary import Vocabulary, fit_vocabulary
+from rnn_toolkit.training import callbacks
+from rnn_toolkit.training.callbacks import default_callbacks
+from rnn_toolkit.training.fine_tuning import fine_tune
+from rnn_toolkit.training.monitoring import Monitor
+from rnn_toolkit.training.plots import plot_history, plot_schedule
+from rnn_toolkit.training.train import load_best, load_history, train
 
 __all__ = [
     "ActivationRegularization",

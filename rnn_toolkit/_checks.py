@@ -10,6 +10,13 @@ from collections.abc import Iterable
 from types import ModuleType
 
 
+def check_share(share, name):
+    if not 0 <= share < 1:
+        raise ValueError(
+            f"`{name}` must be a share from 0 up to, but not including, 1. Received: {share}. Pass 0.5, say."
+        )
+
+
 def nearest(name: object, choices: Iterable[object]) -> str:
     """Return ` Did you mean 'x'?` for the choice most like `name`, or an empty string."""
     folded = {str(choice).strip().casefold(): choice for choice in choices}

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 import rnn_toolkit as rt
-from rnn_toolkit.baselines import seasonal_naive
+from rnn_toolkit.tables.baselines import seasonal_naive
 
 
 def fitted(options, train, validation, seed):

@@ -38,10 +38,10 @@ if keras.backend.backend() == "tensorflow":
     import tensorflow
 
 import rnn_toolkit as rt
-from rnn_toolkit.callbacks import AveragedWeights, BestModel, EarlyStopping, ReduceLROnPlateau
-from rnn_toolkit.runs import Run
-from rnn_toolkit.snapshots import Snapshots, random_state
-from rnn_toolkit.training import load_history
+from rnn_toolkit.training.callbacks import AveragedWeights, BestModel, EarlyStopping, ReduceLROnPlateau
+from rnn_toolkit.training.runs import Run
+from rnn_toolkit.training.snapshots import Snapshots, random_state
+from rnn_toolkit.training.train import load_history
 
 EPOCHS, STEPS, BATCH = 8, 5, 8
 

@@ -14,8 +14,9 @@ import pandas as pd
 import tokenizers
 
 import rnn_toolkit  # noqa: F401  (so that the import is not measured)
-from rnn_toolkit.text import language_model_batches, text_batches
-from rnn_toolkit.vocabulary import fit_vocabulary
+from rnn_toolkit.texts.batches import text_batches
+from rnn_toolkit.texts.streams import language_model_batches
+from rnn_toolkit.texts.vocabulary import fit_vocabulary
 
 
 def seconds(action, repeats=3) -> tuple[float, object]:

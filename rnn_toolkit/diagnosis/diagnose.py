@@ -1,0 +1,159 @@
+"""Why a training goes wrong: findings with evidence, cause and remedy."""
+
+from collections.abc import Mapping
+
+import keras
+import pandas as pd
+
+from rnn_toolkit._checks import nearest
+from rnn_toolkit.diagnosis import data_checks, history_checks, loss_checks, model_checks, split_checks
+from rnn_toolkit.diagnosis.case import Case
+from rnn_toolkit.diagnosis.findings import Diagnosis, diagnosis_of
+from rnn_toolkit.diagnosis.inspection import check_ready, untouched
+from rnn_toolkit.diagnosis.thresholds import limits
+from rnn_toolkit.networks.probing import owned_variables
+
+# By name, what causes others before what follows from them: of two findings equally grave, the first is the likelier
+# cause. The word behind is what a check cannot do without.
+CHECKS = {
+    "non-finite values": (data_checks.non_finite_values, ""),
+    "constant target": (data_checks.constant_target, ""),
+    "labels out of range": (data_checks.labels_out_of_range, ""),
+    "constant inputs": (data_checks.constant_inputs, ""),
+    "loss and activation": (loss_checks.loss_and_activation, ""),
+    "symmetric initialisation": (model_checks.symmetric_initialisation, ""),
+    "leakage": (split_checks.leakage, "validation"),
+    "masked rows": (data_checks.masked_rows, ""),
+    "padding side": (data_checks.padding_side, ""),
+    "missing class": (split_checks.missing_class, ""),
+    "duplicates": (split_checks.duplicates, "validation"),
+    "class imbalance": (data_checks.class_imbalance, ""),
+    "different distributions": (split_checks.different_distributions, "validation"),
+    "unknown tokens": (data_checks.unknown_tokens, ""),
+    "input scale": (data_checks.input_scale, ""),
+    "target scale": (data_checks.target_scale, ""),
+    "frozen layers": (model_checks.frozen_layers, ""),
+    "learning rate too high": (history_checks.learning_rate_too_high, "history"),
+    "divergence": (history_checks.divergence, "history"),
+    "input not used": (model_checks.input_not_used, ""),
+    "dead units": (model_checks.dead_units, ""),
+    "saturated gates": (model_checks.saturated_gates, "recurrent layers"),
+    "exploding gradients": (model_checks.exploding_gradients, "recurrent layers"),
+    "clipping": (history_checks.clipping, "history"),
+    "learning rate too low": (history_checks.learning_rate_too_low, "history"),
+    "stopped too early": (history_checks.stopped_too_early, "history"),
+    "look-back": (data_checks.look_back, ""),
+    "underfitting": (history_checks.underfitting, "history"),
+    "vanishing gradients": (model_checks.vanishing_gradients, "recurrent layers"),
+    "labels unrelated to inputs": (history_checks.labels_unrelated, "history"),
+    "overfitting": (history_checks.overfitting, "history"),
+    "initial loss": (loss_checks.initial_loss, ""),
+    "cannot overfit one batch": (model_checks.one_batch, ""),
+    "worse than the baseline": (history_checks.worse_than_the_baseline, "history"),
+    "no better than a constant": (history_checks.no_better_than_a_constant, "history"),
+    "oscillation": (history_checks.oscillation, "history"),
+    "random outputs": (model_checks.random_outputs, ""),
+    "padding share": (data_checks.padding_share, ""),
+    "slow kernel": (model_checks.slow_kernel, "recurrent layers"),
+    "many parameters": (model_checks.parameters, ""),
+}
+
+
+def diagnose(
+    model: keras.Model,
+    train,
+    validation=None,
+    *,
+    history: pd.DataFrame | None = None,
+    thresholds: Mapping[str, float] | None = None,
+) -> Diagnosis:
+    """Say what is wrong with a model, its data or its training: evidence, cause and remedy.
+
+    Before training it looks at the data and the model, and whether one batch can be learnt by heart. With `history` it
+    also looks at how the training went; with `rt.Monitor()` among the callbacks, at gradients and updates, too. The
+    model is left as it was.
+
+    Args:
+        model: A built and compiled Keras model with one input of sequences and one loss, ours or not. Of others, what
+            can be checked is checked.
+        train: Training data as `train` takes them, readable more than once.
+        validation: Validation data, likewise, or `None`.
+        history: Table of `train`, or what `model.fit` returned; `None` before training.
+        thresholds: Limits to judge by in place of those in `rnn_toolkit.diagnosis.thresholds.THRESHOLDS`, by name.
+
+    Returns:
+        One row per finding, gravest first, likelier causes before what follows from them: `check`, `severity`
+        ("error", "warning", "note"), `evidence`, `cause`, `remedy`, `more` (an address). It reads as text where it is
+        printed. `attrs["checked"]` lists the checks that ran, `attrs["skipped"]` why others did not.
+
+    Raises:
+        TypeError: If `model` is no Keras model, `history` no table, or data can be read only once.
+        ValueError: If the model is not built or not compiled, the history is of another model, or a threshold unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> model = keras.Sequential([keras.Input((8, 1)), keras.layers.GRU(4), keras.layers.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x = np.random.default_rng(0).normal(size=(64, 8, 1))
+        >>> report = diagnose(model, (x, np.full((64, 1), 7.0)))
+        >>> report["check"][0], report["severity"][0]
+        ('constant target', 'error')
+
+    Source: Karpathy, 2019, "A recipe for training neural networks"; Zhang et al., 2021, "AutoTrainer", ICSE; and the
+        sources of each threshold.
+    """
+    check_ready(model, purpose="A diagnosis")
+    history = _checked_history(history, model)
+    case = Case(model, train, validation, history, limits(thresholds))
+    case.batches  # noqa: B018 - data that cannot be read end here
+    missing = {
+        "validation": "no validation data" if validation is None else "",
+        "history": "no history" if history is None else "",
+        "recurrent layers": "" if case.recurrent else "no recurrent layers",
+        "": "",
+    }
+    found, checked, skipped = [], [], {}
+    with untouched(model):
+        for name, (check, needed) in CHECKS.items():
+            if missing[needed]:
+                skipped[name] = missing[needed]
+                continue
+            try:
+                finding = check(case)
+            except NotImplementedError as error:
+                skipped[name] = str(error)
+                continue
+            except Exception as error:  # whatever one of them may run into, the others still tell
+                skipped[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                continue
+            checked.append(name)
+            if finding is not None:
+                found.append((name, finding))
+    return diagnosis_of(found, checked=checked, skipped=skipped)
+
+
+def _checked_history(history, model) -> pd.DataFrame | None:
+    """Return a history as a table, or say why it cannot be one of this model."""
+    if history is None:
+        return None
+    history = getattr(history, "history", history)
+    if isinstance(history, dict):
+        history = pd.DataFrame(history, index=pd.RangeIndex(1, 1 + len(next(iter(history.values()), []))))
+    if not isinstance(history, pd.DataFrame):
+        raise TypeError(
+            f"`history` must be the table of `rt.train`, or what `model.fit` returned. Received: "
+            f"{type(history).__name__}."
+        )
+    if "loss" not in history or not len(history):
+        raise ValueError(
+            f"`history` has no losses: {len(history)} rows, columns {list(history)}. Pass what `rt.train` returned."
+        )
+    names = {column.split("/", 1)[1] for column in history if column.startswith("update_ratio/")}
+    own = set(owned_variables(model))
+    strange = sorted(names - own)
+    if strange:
+        raise ValueError(
+            f"`history` is of another model: it tells of a layer {strange[0]!r}, which {model.name!r} does not have."
+            f"{nearest(strange[0], own)} Pass the history of this very model."
+        )
+    return history

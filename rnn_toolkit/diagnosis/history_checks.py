@@ -1,0 +1,285 @@
+"""What a training's history says, together with the model that came out of it. Each check takes a `Case`."""
+
+import numpy as np
+
+from rnn_toolkit.diagnosis.findings import Finding, percent
+from rnn_toolkit.tables.windows import Windows
+
+
+def divergence(case) -> Finding | None:
+    """A loss that became infinite or NaN."""
+    loss = case.history["loss"].to_numpy("float64")
+    if np.isfinite(loss).all():
+        return None
+    epoch = case.history.index[np.flatnonzero(~np.isfinite(loss))[0]]
+    steps = case.history["not_finite_at_step"].dropna() if "not_finite_at_step" in case.history else ()
+    step = f", step {steps.iloc[0]:.0f}" if len(steps) else ""
+    return Finding(
+        "error",
+        f"The training loss is not finite from epoch {epoch}{step} on.",
+        "A step was so large that values left the range of floats, or a NaN came in with the data.",
+        "`rt.callbacks.StopOnNaN()` names the first place; then lower the learning rate and clip: "
+        "`rt.make_optimizer(1e-3, clip=1.0)`.",
+    )
+
+
+def learning_rate_too_high(case) -> Finding | None:
+    """Steps that jump over what they look for."""
+    ratio, blows, high = _update_ratio(case), _has_diverged(case), case.limits["update_ratio_high"]
+    if ratio < case.limits["update_ratio_low"] and not blows:  # steps are small: something else shakes the loss
+        return None
+    shaken = _oscillation(case, "loss") > case.limits["oscillation"]
+    is_raised = ratio > case.limits["update_ratio_raised"]
+    shaken |= is_raised and _oscillation(case, "val_loss") > case.limits["validation_oscillation"]
+    if not (ratio > high or blows or shaken):
+        return None
+    rate, suggestion = _rate(case), case.rates.attrs["suggestion"]
+    is_clear = case.rates.attrs["lowered"] or ratio > high  # of the test alone, or of steps much larger than sound ones
+    if not (is_clear and rate > case.limits["rate"] * suggestion):
+        return None
+    return _of_rate(
+        rate,
+        ratio,
+        suggestion,
+        "Steps as large as that jump over the valleys of the loss instead of going down into them.",
+    )
+
+
+def learning_rate_too_low(case) -> Finding | None:
+    """Steps so small that the epochs do not suffice."""
+    if case.has_learnt and not _is_falling(case):
+        return None
+    ratio = _update_ratio(case)
+    if ratio > case.limits["update_ratio_low"]:
+        return None
+    rate, suggestion = _rate(case), case.rates.attrs["suggestion"]
+    is_clear = case.rates.attrs["lowered"] or ratio < case.limits["update_ratio_tiny"]  # likewise
+    if not (is_clear and rate * case.limits["rate"] < suggestion):
+        return None
+    return _of_rate(
+        rate, ratio, suggestion, "The loss falls, but so slowly that the epochs end before it has come down."
+    )
+
+
+def _of_rate(rate, ratio, suggestion, cause) -> Finding:
+    moved = f", and a step changed the weights by {percent(ratio)} on average" if np.isfinite(ratio) else ""
+    return Finding(
+        "warning",
+        f"The learning rate was {rate:.2g}{moved}; a range test suggests {suggestion:.1g}.",
+        cause,
+        f"Train again with `rt.make_optimizer({suggestion:.1g})`.",
+    )
+
+
+def clipping(case) -> Finding | None:
+    """Gradients that are cut down in every step."""
+    if "clipped" not in case.history:
+        return None
+    if case.has_learnt and not _is_falling(case):
+        return None
+    share, norm = case.history["clipped"].mean(), case.history["gradient_norm"].mean()
+    optimizer = getattr(case.model.optimizer, "inner_optimizer", case.model.optimizer)
+    limit = next(
+        (one for name in ("global_clipnorm", "clipnorm", "clipvalue") if (one := getattr(optimizer, name))), None
+    )
+    if limit is None or not (share > case.limits["clipped"] and norm > case.limits["clip_depth"] * limit):
+        return None
+    return Finding(
+        "warning",
+        f"{percent(share)} of the steps were clipped, to {limit:.2g}, while gradients had a norm of {norm:.2g} on "
+        f"average.",
+        "Clipping is for rare outliers; cutting down every step makes the learning rate smaller by that much.",
+        'Clip at a quantile of the norms themselves: `rt.make_optimizer(clip="auto")`.',
+    )
+
+
+def labels_unrelated(case) -> Finding | None:
+    """Rows that can be learnt by heart, and nothing that holds for all of them, or for others."""
+    shares = {split: case.best[split] / floor for split, floor in case.constant_losses.items() if split in case.best}
+    split = max(shares, key=shares.get, default=None)
+    if "validation" not in shares or shares[split] < case.limits["constant"]:
+        return None
+    if not shares.get("training", np.inf) < case.limits["by_heart"]:
+        batch = case.overfit.attrs  # rows alike whose labels were mixed up take long to be learnt to the end
+        if not (batch["overfits"] or batch["final"] < case.limits["by_heart"] * batch["constant"]):
+            return None
+    return Finding(
+        "warning",
+        f"The best {split} loss, {case.best[split]:.3g}, is no better than that of a constant, "
+        f"{case.constant_losses[split]:.3g}, although the network can learn training rows by heart.",
+        "Nothing in the inputs tells the targets of new rows: they may have been shuffled apart from each other, or "
+        "not depend on each other at all.",
+        "Look at ten rows beside their targets. Shuffle both by one order: `order = rng.permutation(len(x)); x, y = "
+        "x[order], y[order]`.",
+    )
+
+
+def no_better_than_a_constant(case) -> Finding | None:
+    """A training that came to nothing."""
+    if "training" not in case.best:
+        return None
+    floor = case.constant_losses.get("training", np.nan)
+    if not case.best["training"] > case.limits["constant"] * floor:
+        return None
+    return Finding(
+        "warning",
+        f"The training loss never came below {case.best['training']:.3g}; a constant has {floor:.3g}.",
+        "The network answers without looking at its input, as if it had not been trained.",
+        "Begin with the other findings. Without any: try a rate of `rt.find_learning_rate(model, train)`, more units, "
+        "and "
+        "more epochs, in this order.",
+    )
+
+
+def overfitting(case) -> Finding | None:
+    """Training rows that are learnt better than others can be."""
+    if "validation" not in case.losses or not case.has_trained:
+        return None
+    train, validation = case.losses["training"], case.losses["validation"]
+    floor = case.constant_losses.get("validation", np.nan)
+    gap = (
+        validation > case.limits["overfitting"] * train and validation - train > case.limits["overfitting_gap"] * floor
+    )
+    began, is_past = "", False
+    losses = case.history["val_loss"].dropna() if "val_loss" in case.history else ()
+    if len(losses):
+        past = min(validation, losses.iloc[-1])  # a few batches may be harder than all; the last epoch knew them all
+        is_past = past > case.limits["past_best"] * losses.min()
+        is_past &= past - losses.min() > case.limits["past_best_gap"] * floor
+        began = (
+            f" On validation rows it was lowest at epoch {losses.idxmin()}, with {losses.min():.3g}." if is_past else ""
+        )
+    if not (gap or (is_past and validation > train)):
+        return None
+    return Finding(
+        "warning" if is_past or case.best.get("validation", np.inf) > case.limits["of_no_use"] * floor else "note",
+        f"The loss is {train:.3g} on training rows and {validation:.3g} on validation rows.{began}",
+        f"The network has learnt its rows by heart: {case.num_parameters:,} weights for {len(case.train):,} rows.",
+        "Fewer units, `rt.recurrent_layers(units=(16,), dropout=0.3)`, weight decay, early stopping "
+        "(`rt.default_callbacks()`), or more data.",
+    )
+
+
+def underfitting(case) -> Finding | None:
+    """A network too small for what there is to learn."""
+    if "training" not in case.constant_losses or not case.has_trained:
+        return None
+    train, floor = case.losses["training"], case.constant_losses["training"]
+    validation = case.losses.get("validation", train)
+    narrow = min((_width(layer) for layer in case.recurrent.values()), default=np.inf)
+    if (
+        not train > case.limits["underfitting"] * floor
+        or validation > case.limits["overfitting"] * train
+        or narrow > case.limits["narrow"]
+    ):
+        return None
+    return Finding(
+        "warning",
+        f"Training and validation rows are learnt equally badly ({train:.3g} and {validation:.3g}, a constant has "
+        f"{floor:.3g}), and the narrowest layer has {narrow} unit{'s' * (narrow > 1)}.",
+        "What the network can remember of a sequence has to go through that many numbers.",
+        "Give it more units: `rt.recurrent_layers(units=(64,))`.",
+    )
+
+
+def stopped_too_early(case) -> Finding | None:
+    """A loss that was still falling when the training ended, or had hardly begun to."""
+    epochs, column = len(case.history), _watched(case)
+    hardly_begun = epochs < case.limits["epochs"] and not case.has_learnt
+    if not (_is_falling(case) or (hardly_begun and np.isfinite(case.history[column].iloc[-1]))):
+        return None
+    name, last = "validation" if column == "val_loss" else "training", case.history[column].iloc[-1]
+    seen = f"still falling: {last:.3g} was its best yet" if _is_falling(case) else f"{last:.3g}"
+    return Finding(
+        "warning",
+        f"After {epochs} epoch{'s' * (epochs > 1)} the {name} loss was {seen}.",
+        "The training ended before it was done.",
+        f"Train on: `rt.train(model, train, validation, epochs={max(10 * epochs, 30)})`; early stopping ends it in "
+        f"time.",
+    )
+
+
+def worse_than_the_baseline(case) -> Finding | None:
+    """A network that the last value beats."""
+    train = case.data["training"]
+    validation = case.batches.get("validation")
+    if validation is None or not isinstance(train, Windows) or case.loss is None:
+        return None
+    places = [train.feature_names.index(name) for name in train.task.target if name in train.feature_names]
+    if len(places) != len(train.task.target):
+        return None
+    last = []
+    for (x, y, _), out in zip(validation, case.outputs["validation"], strict=True):
+        copied = np.repeat(x[:, -1:, places], y.shape[1], axis=1)
+        copied = copied.reshape(copied.shape + (1,) * (out.ndim - copied.ndim))
+        last.append(np.broadcast_to(copied, out.shape))
+    naive = case._mean_loss("validation", last)
+    if not case.losses["validation"] > case.limits["baseline"] * naive:
+        return None
+    return Finding(
+        "warning",
+        f"The validation loss is {case.losses['validation']:.3g}; repeating the last value has {naive:.3g}.",
+        "A forecast that the last value beats is worth nothing, however small its loss looks.",
+        'Let the network forecast changes: `rt.build_forecaster(train, normalization="last")`.',
+    )
+
+
+def oscillation(case) -> Finding | None:
+    """A loss that goes up and down."""
+    share = _oscillation(case, "loss")
+    if share <= case.limits["oscillation"]:
+        return None
+    return Finding(
+        "note",
+        f"From epoch to epoch the loss changes direction, by {percent(share)} of its range on average.",
+        "Steps are too large for the place they have come to, or batches too small.",
+        'Let the rate fall: `rt.make_optimizer(schedule="cosine", steps=epochs * len(train))`, or take larger batches.',
+    )
+
+
+def _update_ratio(case) -> float:
+    ratios = list(case.mean_of("update_ratio").values())
+    return float(np.nanmedian(ratios)) if ratios else np.nan
+
+
+def _rate(case) -> float:
+    if "learning_rate" in case.history:
+        return float(case.history["learning_rate"].max())
+    return float(case.model.optimizer.learning_rate)
+
+
+def _has_diverged(case) -> bool:
+    loss = case.history["loss"].to_numpy("float64")
+    finite = loss[np.isfinite(loss)]
+    return len(finite) < len(loss) or bool(len(finite) > 1 and finite[-1] > 2 * finite.min() and finite[-1] > finite[0])
+
+
+def _oscillation(case, column) -> float:
+    """Return how far a loss goes back and forth from epoch to epoch, in its range, on average."""
+    loss = case.history[column].to_numpy("float64") if column in case.history else np.zeros(0)
+    if len(loss) < 5 or not np.isfinite(loss).all() or np.ptp(loss) <= 0.01 * np.abs(loss).mean():
+        return 0.0
+    change = np.diff(loss)
+    turns = change[1:] * change[:-1] < 0
+    size = np.minimum(np.abs(change[1:]), np.abs(change[:-1]))
+    return float(np.mean(np.where(turns, size, 0)) / np.ptp(loss))
+
+
+def _watched(case) -> str:
+    return "val_loss" if "val_loss" in case.history and case.history["val_loss"].notna().any() else "loss"
+
+
+def _is_falling(case) -> bool:
+    """Return whether the loss fell on at its end, by a good part of all that it fell."""
+    values = case.history[_watched(case)].dropna().to_numpy("float64")
+    if len(values) < 2 or not np.isfinite(values).all():
+        return False
+    late = max(len(values) // 5, 1)
+    before, after = values[:-late].min(), values[-late:].min()
+    return bool(
+        values[-1] <= 1.02 * values.min() and before - after > case.limits["still_falling"] * (values[0] - after)
+    )
+
+
+def _width(layer) -> int:
+    return int(np.min([np.prod(size) for size in np.atleast_1d(np.asarray(layer.cell.state_size, dtype=object))]))

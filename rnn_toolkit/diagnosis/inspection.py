@@ -1,0 +1,68 @@
+"""Looking at a model and its data without a trace: what a look may change is put back, whatever happens."""
+
+import contextlib
+
+import keras
+
+from rnn_toolkit.networks.probing import numpy, recurrent_states
+from rnn_toolkit.training.snapshots import random_state, set_random_state
+
+
+@contextlib.contextmanager
+def untouched(model: keras.Model):
+    """Let a model be trained, called or changed for a while, and leave it as it was: also behind an error.
+
+    Weights, seeds and states, the optimizer with all that it keeps, metrics, attributes of the layers, and the global
+    random generators are put back. Inside, `model.optimizer` may be replaced through `vars(model)`.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> with untouched(model):
+        ...     _ = model.layers[0].kernel.assign([[7.0]])
+        >>> float(model.layers[0].kernel.numpy()[0, 0])
+        1.0
+    """
+    optimizer = getattr(model, "optimizer", None)
+    inside = getattr(optimizer, "inner_optimizer", None)
+    holders = [*model._flatten_layers(), *(one for one in (optimizer, inside) if one is not None)]
+    attributes = [(one, dict(vars(one))) for one in holders]
+    variables = [*model.variables, *model.metrics_variables, *recurrent_states(model)]  # the last are not tracked
+    variables = {id(one): one for one in variables}
+    variables |= {id(one): one for one in getattr(optimizer, "variables", ())}
+    values = {name: numpy(one) for name, one in variables.items()}
+    random = random_state()
+    try:
+        yield
+    finally:
+        for one, before in attributes:
+            now = vars(one)  # not by setattr, which would track what is put back
+            for name in [name for name in now if name not in before]:
+                del now[name]
+            now.update(before)
+        for name, variable in variables.items():
+            variable.assign(values[name])
+        set_random_state(random)
+
+
+def recurrent_layers_of(named: dict) -> dict:
+    """Return, of `named_layers`, those that go through time step by step."""
+    return {name: layer for name, layer in named.items() if isinstance(layer, keras.layers.RNN)}
+
+
+def check_ready(model, *, purpose: str, compiled: bool = True) -> None:
+    """Raise unless a model is a built Keras model, and a compiled one."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"`model` must be a Keras model. Received: {type(model).__name__}. Pass what `keras.Sequential` or a "
+            "`rt.build_...` function returns."
+        )
+    if not model.built:
+        raise ValueError(
+            f"Model {model.name!r} is not built: it has no weights yet. {purpose} needs them. Start it with "
+            "`keras.Input(shape)`, or call it once on a batch."
+        )
+    if compiled and not getattr(model, "compiled", False):
+        raise ValueError(
+            f"Model {model.name!r} is not compiled: it has no loss. {purpose} needs one. Call "
+            '`model.compile(rt.make_optimizer(), loss="mse")`, with the loss of your task.'
+        )

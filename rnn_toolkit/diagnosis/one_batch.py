@@ -1,0 +1,161 @@
+"""Can a model learn one batch by heart? A training that is undone."""
+
+import time
+
+import keras
+import numpy as np
+import pandas as pd
+
+from rnn_toolkit._checks import whole_number
+from rnn_toolkit.diagnosis.dry_runs import check_trainable, set_optimizer, train_on
+from rnn_toolkit.diagnosis.inspection import check_ready, untouched
+from rnn_toolkit.diagnosis.reading import some_batches
+from rnn_toolkit.networks.optimization import make_optimizer
+from rnn_toolkit.networks.probing import recurrent_states
+
+# overfit_one_batch
+OVERFIT_RATE = 1e-2  # at the top of one cycle, on whose way up a large model has learnt already
+LEARNT = 0.2  # share of the loss of a constant guess that may be left
+
+
+def overfit_one_batch(
+    model: keras.Model,
+    data,
+    *,
+    steps: int = 100,
+    learning_rate: float = OVERFIT_RATE,
+    batch_size: int = 8,
+    seconds: float = 5.0,
+) -> pd.DataFrame:
+    """Let a model learn a few rows by heart, which every sound model can.
+
+    One that cannot will not learn from all of the data either: a loss that does not fit the last layer, outputs that
+    cannot reach the targets, weights that are frozen or all alike, gradients that do not arrive. Dropout and all else
+    that happens in training only is switched off meanwhile, and so are regularizers of weights and activations. It
+    trains with an Adam of its own; afterwards model, optimizer and random generators are as before, also behind an
+    error or Ctrl-C.
+
+    Args:
+        model: A compiled model.
+        data: Training data as `train` takes them. Of up to four batches that with the most targets is taken.
+        steps: Largest number of training steps; it ends as soon as the rows are learnt.
+        learning_rate: Highest rate of the Adam, which rises to it in the first third of the steps and falls again.
+        batch_size: Rows to learn, of different targets if there are any. A model of a fixed batch size learns all rows.
+        seconds: Seconds after which no further step is taken; making the training step does not count.
+
+    Returns:
+        A row per step, index `step` from 1: `loss`, before the step is taken. `attrs` holds `initial`, the first loss;
+        `final`, the smallest; `floor`, that of a perfect model, zero but for soft labels; `constant`, that of a model
+        which always gives the mean target (label shares), NaN where it is not known; `overfits`, whether `final` is
+        within a fifth of the way from `floor` to the smaller of `initial` and `constant`; and `out_of_time`, whether
+        the seconds ran out before.
+
+    Raises:
+        TypeError, ValueError: If the model is not built, not compiled or has no trainable weights; the data are empty
+            or can be read only once; or a number is out of range.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3, 1)), keras.layers.GRU(8), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> table = overfit_one_batch(model, (np.eye(3)[:, :, None], np.array([[1.0], [0.0], [-1.0]])))
+        >>> table.attrs["overfits"], table.attrs["floor"]
+        (True, 0.0)
+
+    Source: Karpathy, 2019, "A recipe for training neural networks": overfit a single batch. The fifth is calibrated on
+        sound and broken models of `tests/test_dry_runs.py`.
+    """
+    check_ready(model, purpose="To overfit a batch")
+    steps = whole_number(steps, "steps", minimum=2)
+    batch_size = whole_number(batch_size, "batch_size")
+    if not seconds > 0:
+        raise ValueError(f"`seconds` must be positive. Received: {seconds}. Pass 5, say.")
+    optimizer = make_optimizer(learning_rate, schedule="one_cycle", steps=steps, clip=1.0)
+    check_trainable(model)
+    batch = _varied_rows(model, some_batches(data, 4), batch_size)
+    inside = getattr(model.optimizer, "inner_optimizer", None)
+    regularizers = [(variable, variable.regularizer) for variable in model.trainable_variables]
+    losses, out_of_time = [], False
+    with untouched(model):
+        try:
+            for variable, _ in regularizers:
+                variable.regularizer = None
+            _switch_training_off(model)
+            set_optimizer(model, optimizer if inside is None else keras.optimizers.LossScaleOptimizer(optimizer))
+            while len(losses) < steps and not out_of_time:
+                for state in recurrent_states(model):
+                    state.assign(np.zeros(state.shape))
+                losses.append(train_on(model, batch))
+                if len(losses) == 1:
+                    floor, constant = _references(model, batch)
+                    varies = constant - floor > 1e-6 * (losses[0] - floor)  # else all targets are the same
+                    limit = floor + LEARNT * ((min(losses[0], constant) if varies else losses[0]) - floor)
+                    begin = time.perf_counter()
+                if losses[-1] <= limit or not np.isfinite(losses[-1]):
+                    break
+                out_of_time = time.perf_counter() - begin > seconds
+        finally:
+            for variable, regularizer in regularizers:
+                variable.regularizer = regularizer
+    table = pd.DataFrame({"loss": losses}, index=pd.RangeIndex(1, len(losses) + 1, name="step"))
+    final = float(table["loss"].min())
+    table.attrs = {"initial": losses[0], "final": final, "floor": floor, "constant": constant}
+    table.attrs |= {"overfits": bool(final <= limit), "out_of_time": out_of_time and len(losses) < steps}
+    return table
+
+
+def _switch_training_off(model):
+    """Call every layer as in use, not as in training: within `untouched`, which puts the layers back."""
+
+    def as_in_use(call):
+        return lambda *args, **kwargs: call(*args, **kwargs | {"training": False})
+
+    for layer in model._flatten_layers():
+        if layer._call_has_training_arg:
+            vars(layer)["call"] = as_in_use(layer.call)  # not by setattr, which would track it
+        if getattr(layer, "activity_regularizer", None) is not None:
+            vars(layer)["activity_regularizer"] = None
+
+
+def _varied_rows(model, batches, count: int) -> tuple:
+    """Return rows of the batch that has the most targets: one of each target first, then others."""
+
+    def first_of_each(batch):
+        targets = keras.tree.flatten(batch[1])[0]
+        return np.sort(np.unique(targets.reshape(len(targets), -1), axis=0, return_index=True)[1])
+
+    batch = max(batches, key=lambda one: len(first_of_each(one)))
+    if any(one.shape[0] is not None for one in getattr(model, "inputs", None) or ()):
+        return batch
+    rows = first_of_each(batch)
+    rows = np.concatenate([rows, np.setdiff1d(np.arange(len(keras.tree.flatten(batch[1])[0])), rows)])
+    rows = np.sort(rows[:count])
+    return tuple(None if one is None else keras.tree.map_structure(lambda array: array[rows], one) for one in batch)
+
+
+def _references(model, batch) -> tuple[float, float]:
+    """Return the loss of a perfect model and that of the best constant, or 0 and NaN where they are not known."""
+    _, y, weight = batch
+    shape = getattr(model, "output_shape", None)
+    loss = model.loss
+    name = loss if isinstance(loss, str) else getattr(loss, "name", getattr(loss, "__name__", ""))
+    if not isinstance(y, np.ndarray) or not isinstance(shape, tuple) or not isinstance(name, str):
+        return 0.0, float("nan")
+    is_class = "crossentropy" in name
+    perfect = y.astype("float32")
+    if "sparse" in name and is_class:
+        perfect = np.eye(shape[-1], dtype="float32")[y.astype(int).reshape(y.shape[: len(shape) - 1])]
+    elif perfect.ndim == len(shape) - 1 and shape[-1] == 1:
+        perfect = perfect[..., None]
+    if perfect.ndim != len(shape) or perfect.shape[-1] != shape[-1]:
+        return 0.0, float("nan")
+    axes = tuple(range(perfect.ndim - 1)) if is_class else 0
+    constant = np.broadcast_to(perfect.mean(axis=axes, keepdims=True), perfect.shape)
+
+    def cost(guess):
+        if is_class and getattr(loss, "from_logits", False):
+            guess = np.clip(guess, 1e-7, 1 - 1e-7)
+            guess = np.log(guess / (1 - guess)) if "binary" in name else np.log(guess)
+        value = model.compute_loss(None, y, keras.ops.convert_to_tensor(guess.astype("float32")), weight)
+        return float(keras.ops.convert_to_numpy(value))
+
+    return cost(perfect), cost(constant)

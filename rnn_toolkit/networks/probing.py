@@ -1,0 +1,171 @@
+"""Looking at a model from outside: its layers by name, their outputs, their gates, its first non-finite value."""
+
+import contextlib
+import functools
+import re
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def _inner_layers(layer) -> list:
+    """Return the layers directly inside; those that run once per time step cannot be watched from outside."""
+    if isinstance(layer, keras.layers.RNN | keras.layers.TimeDistributed):
+        return []
+    return layer._flatten_layers(include_self=False, recursive=False)  # no public way reaches inside our own wrappers
+
+
+def named_layers(model) -> dict:
+    """Return every layer by a name of its own, inner layers before what holds them.
+
+    Names that Keras has numbered through the whole process (`lstm_7`) are numbered anew within the model, so that the
+    same model built twice has the same names.
+    """
+    named, seen = {}, set()
+
+    def visit(layer, parent):
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            for inner in _inner_layers(layer):
+                visit(inner, layer.name)
+            numbered = re.fullmatch(r"((?:forward_|backward_)?(.+))_\d+", layer.name)
+            is_given = numbered is None or numbered[2].replace("_", "") != type(layer).__name__.lower()
+            name, number = (layer.name if is_given else numbered[1]), 0
+            while name in named:
+                number += 1
+                name = f"{parent}/{name}" if is_given else f"{numbered[1]}_{number}"
+            named[name] = layer
+
+    visit(model, model.name)
+    return named
+
+
+def owned_variables(model) -> dict:
+    """Return the trainable weights by the innermost layer that holds them."""
+    owned, taken = {}, set()
+    for name, layer in named_layers(model).items():
+        own = [v for v in layer.trainable_variables if id(v) not in taken]
+        taken.update(id(v) for v in own)
+        if own:
+            owned[name] = own
+    return owned
+
+
+def recurrent_states(model) -> list:
+    layers = (layer for layer in model._flatten_layers() if getattr(layer, "stateful", False))
+    return [v for layer in layers for v in keras.tree.flatten(getattr(layer, "states", None)) if v is not None]
+
+
+@contextlib.contextmanager
+def _recorded(named):
+    """Note each call of the layers as (name, args, kwargs, output), in the order of their ends."""
+    calls = []
+
+    def wrap(name, call):
+        @functools.wraps(call)
+        def recording(*args, **kwargs):
+            output = call(*args, **kwargs)
+            calls.append((name, args, kwargs, output))
+            return output
+
+        return recording
+
+    try:
+        for name, layer in named.items():
+            vars(layer)["call"] = wrap(name, layer.call)  # not by setattr, which would track it
+        yield calls
+    finally:
+        for layer in named.values():
+            vars(layer).pop("call", None)
+
+
+def compiled(model, collect=lambda run: run()):
+    """Return a function from inputs to outputs, without dropout, or to what `collect` makes of the call.
+
+    Compiled, because TensorFlow runs a recurrent layer eagerly ten times slower.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        traced = tf.function(lambda x: collect(lambda: model(x)), autograph=False)
+
+        def run(x):
+            return traced.get_concrete_function(x)(x)  # called itself, TensorFlow warns of the fifth model
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        stateless = jax.jit(lambda held, x: collect(lambda: model.stateless_call(*held, x)[0]))
+
+        def run(x):
+            groups = (model.trainable_variables, model.non_trainable_variables)
+            return stateless(tuple([v.value for v in group] for group in groups), x)
+    else:
+
+        def run(x):
+            return collect(lambda: model(x))
+
+    return lambda x: run(keras.tree.map_structure(ops.convert_to_tensor, x))
+
+
+def compiled_forward(model):
+    """Return a function from inputs to `{name: (layer, output, (x, states, mask) or None)}` of the innermost layers."""
+    leaves = {name: layer for name, layer in named_layers(model).items() if not _inner_layers(layer)}
+    leaves = {name: one for name, one in leaves.items() if not isinstance(one, keras.layers.InputLayer)}
+
+    def collect(run):
+        with _recorded(leaves) as calls:
+            run()
+        found = {}
+        for name, args, kwargs, output in calls:
+            values = next((one for one in keras.tree.flatten(output) if "float" in str(one.dtype)), None)
+            if name in found or values is None or any(values is one for one in args):  # dropout hands its inputs on
+                continue
+            arguments = dict(zip(("sequences", "initial_state", "mask"), args, strict=False)) | kwargs
+            is_cell = isinstance(leaves[name], keras.layers.SimpleRNN | keras.layers.LSTM | keras.layers.GRU)
+            names = ("sequences", "initial_state", "mask")
+            found[name] = (values, tuple(arguments.get(one) for one in names) if is_cell else None)
+        return found
+
+    run = compiled(model, collect)
+
+    def forward(x):
+        found = run(x)
+        arrays = keras.tree.map_structure(lambda one: None if one is None else ops.convert_to_numpy(one), found)
+        return {name: (leaves[name], *arrays[name]) for name in leaves if name in arrays}
+
+    return forward
+
+
+def numpy(tensor) -> np.ndarray:
+    """Return a copy; JAX hands out its own memory, which the next step takes back."""
+    return np.array(ops.convert_to_numpy(tensor))
+
+
+def array(tensor) -> np.ndarray:
+    return numpy(tensor).astype("float32")
+
+
+def place_in_batch(arrays) -> str:
+    """Return rows and columns of the first array with non-finite values, or an empty string."""
+    for one in keras.tree.flatten(arrays):
+        values = one if isinstance(one, np.ndarray) else (None if one is None else ops.convert_to_numpy(one))
+        if values is not None and values.dtype.kind == "f" and not np.isfinite(values).all():
+            places = np.nonzero(~np.isfinite(values))
+            rows = "row " + ", ".join(str(row) for row in np.unique(places[0])[:5])
+            return rows + (
+                ", column " + ", ".join(str(c) for c in np.unique(places[-1])[:5]) if values.ndim > 1 else ""
+            )
+    return ""
+
+
+def first_layer(model, x) -> str:
+    """Return the name of the first layer with a non-finite output, in one eager pass, or an empty string."""
+    named = named_layers(model)
+    with _recorded(named) as calls:
+        model(keras.tree.map_structure(ops.convert_to_tensor, x))
+    for name, _, _, output in calls:
+        for one in keras.tree.flatten(output):
+            if "float" in str(one.dtype) and not np.isfinite(array(one)).all():
+                return named[name].name
+    return ""

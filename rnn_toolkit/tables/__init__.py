@@ -1,0 +1,16 @@
+"""From a table to a forecaster, its scores and its forecasts.
+
+task.py          which column of a table plays which role
+axis.py          regular time axes
+fitting.py       what is learnt from the training rows: codes, levels, scales
+table.py         a long table as gap-free arrays, one block per series
+windows.py       splits and lazily cut windows
+leakage.py       the proof that no later row reaches an earlier split
+baselines.py     what copying, the season and a linear model forecast
+layers.py        patches, ordered quantiles, and raw units around a network
+losses.py        losses on the scale of each series
+models.py        windows -> compiled keras.Sequential
+evaluation.py    backtests and scores
+forecasting.py   model + recent rows -> future rows
+plots.py         pictures of forecasts and of their errors
+"""

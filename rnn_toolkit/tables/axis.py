@@ -1,0 +1,162 @@
+"""A regular time axis, read off the timestamps of a table.
+
+Any pandas frequency and whole numbers. Gaps are allowed, as long as every timestamp is a step of the axis; what is
+not regular is refused with the timestamp that shows it.
+"""
+
+import warnings
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+
+from rnn_toolkit.tables.task import ForecastTask
+
+# More steps than this between the first row and the last must come from that many rows: laying out the axis of a table
+# of a few rows a millisecond apart, over years, would take more memory than there is.
+MOST_STEPS = 20_000_000
+RESAMPLE = "Resample first, for instance `frame.resample('h').mean()`, or pass `frequency=` to the task."
+
+
+def time_index(frame: pd.DataFrame, task: ForecastTask) -> pd.Index:
+    """Return the time of each row as a DatetimeIndex or an index of whole numbers."""
+    where = "index" if task.time is None else f"column {task.time!r}"
+    times = frame.index if task.time is None else pd.Index(frame[task.time], dtype=frame[task.time].dtype)
+    if isinstance(times, pd.MultiIndex):
+        raise TypeError("The index has several levels. Make columns of them: pass `frame.reset_index()`.")
+    if isinstance(times, pd.PeriodIndex):
+        times = times.to_timestamp()
+    if times.hasnans:
+        raise ValueError(f"The {where} lacks a timestamp in row {int(np.argmax(times.isna()))}. Drop such rows.")
+    if isinstance(times, pd.DatetimeIndex):
+        return times if times.unit == "ns" else times.as_unit("ns")
+    if pd.api.types.is_integer_dtype(times):
+        dated = [name for name in frame.columns if pd.api.types.is_datetime64_any_dtype(frame[name])]
+        if task.time is None and dated:
+            raise ValueError(
+                f"The time axis would be the row numbers, although column {dated[0]!r} holds timestamps. "
+                f"Pass `time={dated[0]!r}` to the task, or drop that column."
+            )
+        return times
+    if times.dtype == object and len({getattr(value, "utcoffset", lambda: None)() for value in times}) > 1:
+        raise ValueError(
+            f"The {where} changes its time zone (or offset) from row to row. "
+            "Convert it with `pd.to_datetime(..., utc=True)`."
+        )
+    raise TypeError(
+        f"The {where} must hold timestamps or whole numbers. Received: {times.dtype}, such as {times[0]!r}. "
+        "Convert it with `pd.to_datetime`, or name another column with `time=`."
+    )
+
+
+def ticks_of(times: pd.Index) -> np.ndarray:
+    """Return times as whole numbers: nanoseconds, or the numbers themselves."""
+    if not isinstance(times, pd.DatetimeIndex):
+        return times.to_numpy(dtype="int64")
+    return times.asi8 if times.unit == "ns" else times.as_unit("ns").asi8  # `as_unit` always copies
+
+
+def regular_axis(first, last, frequency, *, before=0, after=0) -> pd.Index:
+    """Return every step from `before` steps before `first` to `after` steps after `last`."""
+    if isinstance(first, pd.Timestamp) != isinstance(frequency, str):
+        kind, needed = ("timestamps", "'h'") if isinstance(first, pd.Timestamp) else ("whole numbers", "1")
+        raise TypeError(
+            f"The time axis holds {kind}, but the frequency is {frequency!r}. Pass one such as {needed}, or another "
+            "column as `time=`."
+        )
+    if isinstance(frequency, int):
+        return pd.RangeIndex(first - before * frequency, last + after * frequency + 1, frequency)
+    count = len(pd.date_range(first, last, freq=frequency))
+    if before:  # not by subtraction, which leaves the wall clock where summer time begins
+        first = pd.date_range(end=first, periods=before + 1, freq=frequency)[0]
+    return pd.date_range(first, periods=before + count + after, freq=frequency, unit="ns")
+
+
+def infer_frequency(times: pd.Index) -> str | int:
+    """Read the distance of two rows off a sorted axis that may have gaps."""
+    ticks = ticks_of(times)
+    if len(times) < 2:
+        raise ValueError(
+            f"The frequency cannot be read off {len(times)} time step. Pass more rows, or `frequency=` to the task."
+        )
+    steps = np.diff(ticks)
+    shortest = int(steps.min())
+    if (ticks[-1] - ticks[0]) // shortest > max(MOST_STEPS, 100 * len(times)):
+        place = int(np.argmin(steps))
+        raise ValueError(
+            f"The time axis is irregular: {times[place]} and {times[place + 1]} are much closer than other steps. "
+            f"{RESAMPLE}"
+        )
+    if not isinstance(times, pd.DatetimeIndex):
+        return shortest
+    for size in (14, 7, 4, 3):  # 14 rows hold two weekends, which tell business days from days
+        starts = np.unique(np.linspace(0, max(len(times) - size, 0), num=40).astype(int))
+        pieces = [times[start : start + size] for start in starts if len(times) >= 3]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pandas 3.1 announces that it will return offsets: `freqstr` below
+            guesses = [pd.infer_freq(piece) for piece in pieces]
+        votes = Counter(pd.tseries.frequencies.to_offset(guess).freqstr for guess in guesses if guess is not None)
+        candidates = [frequency for frequency, _ in votes.most_common()] + ["B"] * ("D" in votes)
+        axes = {frequency: regular_axis(times[0], times[-1], frequency) for frequency in candidates}
+        fitting = {frequency: len(axis) for frequency, axis in axes.items() if not off_axis(ticks, axis).any()}
+        if fitting:
+            return min(fitting, key=fitting.get)  # the fewest gaps; at a tie, the most common
+    day = pd.Timedelta(days=1).value
+    size = f"{shortest // day}D" if shortest % day == 0 else pd.Timedelta(shortest, "ns")
+    return pd.tseries.frequencies.to_offset(size).freqstr
+
+
+def off_axis(ticks: np.ndarray, axis: pd.Index) -> np.ndarray:
+    """Return which ticks are not on an axis."""
+    steps = ticks_of(axis)
+    if not len(steps):
+        return np.ones(len(ticks), dtype=bool)
+    return steps[np.minimum(np.searchsorted(steps, ticks), len(steps) - 1)] != ticks
+
+
+def name_of(names: list[str], number: int) -> str:
+    """Return how a message calls a series; a table of one series has no name for it."""
+    return "the table" if len(names) == 1 else f"series {names[number]!r}"
+
+
+def check_order(times, ticks, number, names, order):
+    """Raise on timestamps that repeat or step back within a series; `order` brings series together."""
+    steps = np.diff(ticks[order])
+    same_series = np.diff(number[order]) == 0
+    mends = {
+        "repeats": "Drop the duplicates, or name the column that tells the series apart with `series=`.",
+        "goes back": "Sort the table by time first (`frame.sort_values(...)` or `frame.sort_index()`), or name the "
+        "column that tells the series apart with `series=`.",
+    }
+    for (problem, mend), wrong in zip(mends.items(), (steps == 0, steps < 0), strict=True):
+        if (wrong & same_series).any():
+            place = int(np.argmax(wrong & same_series))
+            row = np.arange(len(ticks))[order][place + 1]
+            is_clock = isinstance(times, pd.DatetimeIndex) and times[row] != times[row].normalize()
+            if is_clock and steps[place] >= -pd.Timedelta(hours=1).value:
+                mend += " An hour that repeats in autumn is a time-zone change: see `ambiguous=` of `tz_localize`."
+            raise ValueError(f"Time {problem} at {times[row]} (row {row} of {name_of(names, number[row])}). {mend}")
+
+
+def check_gaps(position, number, spans, names):
+    """Raise on series of another frequency than the axis, or too sparse to be filled honestly."""
+    counts = np.bincount(number, minlength=len(names))
+    closest = np.full(len(names), np.iinfo("int64").max)
+    steps = np.diff(position)
+    same_series = np.diff(number) == 0
+    np.minimum.at(closest, number[1:][same_series], steps[same_series])
+    slower = (closest > 1) & (counts > 2)
+    if slower.any() and len(names) > 1:
+        worst = int(np.argmax(slower))
+        raise ValueError(
+            f"The series have mixed frequencies: {names[worst]!r} has one row every {closest[worst]} steps of the "
+            "axis they share. Resample all series to one frequency, or make a table for each frequency."
+        )
+    sparse = counts * 2 < spans
+    if sparse.any():
+        worst = int(np.argmax(sparse))
+        raise ValueError(
+            f"The time axis is full of gaps: {name_of(names, worst)} has {counts[worst]} rows where its axis has "
+            f"{spans[worst]} steps, so more than half would be filled. Resample to a coarser frequency, or cut the "
+            "table where it is dense."
+        )

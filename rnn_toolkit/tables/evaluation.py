@@ -1,0 +1,293 @@
+"""How good a forecaster is: every rolling forecast beside its baselines, and the scores of all of them.
+
+`backtest` keeps every single forecast in a table, so that any other question is a line of pandas; `score` sums it up.
+"""
+
+import re
+import warnings
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import pandas as pd
+from utilsforecast import losses
+
+from rnn_toolkit._checks import has_columns, one_of, whole_number
+from rnn_toolkit.tables.baselines import BASELINES, baseline_forecasts, mase_scales
+from rnn_toolkit.tables.layers import RawUnits, raw_units_of
+from rnn_toolkit.tables.windows import Windows
+
+COLUMNS = ("series", "cutoff", "time", "step", "target", "actual", "predicted", "scale")
+LEVELS = ("series", "cutoff", "time", "step", "target")
+
+
+def backtest(
+    model: keras.Model,
+    windows_or_frame: Windows | pd.DataFrame,
+    *,
+    baselines: Sequence[str] = ("naive", "seasonal_naive", "drift", "nlinear"),
+    batch_size: int = 256,
+) -> pd.DataFrame:
+    """Forecast from every window, and put the truth and simple baselines beside each forecast.
+
+    Args:
+        model: A model of `build_forecaster`, or any Keras model that takes the windows' x and predicts
+            `(batch, horizon, targets)`, `(batch, horizon * targets)` or, for one target, `(batch, horizon)`.
+        windows_or_frame: `Windows`, all of which are judged, in the order of `.origins`; or a table, for a model that
+            carries its preparation: then every window whose targets come after the training rows is judged.
+        baselines: Forecasters put beside the model: "naive" (last value), "seasonal_naive" (last season; left out
+            where the task has no `season_length`), "drift" (line through the first and the last value of the series
+            so far), "nlinear" (linear model over the look-back, fitted on the training rows of the same table, and
+            left out with a warning where it has none), "naive2" (needed for OWA; decomposes the history anew at each
+            cutoff, which takes some milliseconds each).
+        batch_size: Windows that the model sees at a time.
+
+    Returns:
+        One row per series, cutoff, step and target: `series`, `cutoff` (last time step the model saw), `time`, `step`
+        (from 1), `target`, `actual`, `predicted` (the median where the model forecasts quantiles), `q0.1` ... (one
+        column per quantile), one column per baseline, and `scale` (mean absolute seasonal difference of the series in
+        training, the denominator of MASE). Steps whose truth is missing are left out. About 50 bytes a row.
+
+    Raises:
+        TypeError: If the model is no Keras model, or the data are neither `Windows` nor a table.
+        ValueError: If there is nothing to judge, a baseline is unknown, the model's forecasts have another shape or
+            are not finite, or the windows were prepared otherwise than the model.
+
+    Example:
+        >>> from rnn_toolkit.tables.task import ForecastTask
+        >>> windows = Windows(pd.DataFrame({"load": [1.0, 2.0, 4.0, 8.0, 9.0]}), ForecastTask("load", 1, 3))
+        >>> model = keras.Sequential([keras.Input((3, 1)), keras.layers.GlobalMaxPooling1D()])
+        >>> backtest(model, windows, baselines=("naive", "drift"))[["cutoff", "actual", "predicted", "naive", "drift"]]
+           cutoff  actual  predicted  naive     drift
+        0       2     8.0        4.0    4.0  5.500000
+        1       3     9.0        8.0    8.0 10.333333
+
+    Source: Baselines as in `rnn_toolkit.tables.baselines`.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"`model` must be a Keras model. Received: {type(model).__name__}. Forecasts of other models can be added "
+            "to the table as a column of floats; `score` scores it, too."
+        )
+    baselines = (baselines,) if isinstance(baselines, str) else tuple(baselines)
+    for name in baselines:
+        one_of(name, "baselines", BASELINES)
+    whole_number(batch_size, "batch_size")
+    windows = _windows_to_judge(model, windows_or_frame)
+    table, task, starts = windows.table, windows.task, windows.starts
+    horizon, num_targets = task.horizon, len(task.target)
+    rows = starts[:, None].astype("int64") + np.arange(task.lookback, task.lookback + horizon)  # (windows, horizon)
+    forecasts = _predict(model, windows, batch_size)
+    for name in baselines:
+        values = baseline_forecasts(name, table, starts)
+        if values is not None:
+            forecasts[name] = values
+        elif name == "nlinear":
+            warnings.warn(
+                "Baseline 'nlinear' is left out: the table has no training window before the first target that is "
+                "judged. Pass the table with its training rows, or `baselines` without 'nlinear'.",
+                stacklevel=2,
+            )
+    series, each = table.series_of(starts), horizon * num_targets
+    places = rows + (table.first - table.offsets[:-1])[series][:, None]  # on the grid
+    columns = {
+        "series": pd.Categorical.from_codes(np.repeat(series, each), table.names),
+        "cutoff": table.grid[places[:, 0] - 1].repeat(each),
+        "time": table.grid[places.ravel()].repeat(num_targets),
+        "step": np.tile(np.repeat(np.arange(1, horizon + 1, dtype="int32"), num_targets), len(starts)),
+        "target": pd.Categorical.from_codes(np.tile(np.arange(num_targets), len(starts) * horizon), task.target),
+        "actual": table.values[:, :num_targets][rows].ravel(),
+        **{name: values.ravel() for name, values in forecasts.items()},
+        "scale": mase_scales(table, starts).astype("float32")[series].repeat(horizon, axis=0).ravel(),
+    }
+    frame = pd.DataFrame(columns, copy=False)
+    is_observed = table.observed[rows].ravel()
+    return frame if is_observed.all() else frame[is_observed].reset_index(drop=True)
+
+
+def score(backtest: pd.DataFrame, *, by: str | Sequence[str] | None = None) -> pd.DataFrame:
+    """Sum up a backtest: one row for the model and one for each baseline.
+
+    Every figure is a mean over rows, so that each forecast value counts alike. Targets have units of their own and are
+    never pooled: with several, there are rows for each.
+
+    Args:
+        backtest: Table of `backtest`. Any further column of floats, such as the forecasts of a model from elsewhere,
+            is scored like a baseline.
+        by: Split the scores by "series", "step", "target", "cutoff" or "time", or by a list of them.
+
+    Returns:
+        DataFrame indexed by what `by` names and `forecaster`: "model" first, then the baselines. Columns, lower is
+        better: `MAE` and `RMSE` in the units of the target; `MASE`, the absolute error over `scale`; `sMAPE` in
+        percent, from 0 to 200; `OWA`, the mean of the ratios of sMAPE and MASE to those of "naive2", where the
+        backtest has it. If the model forecasts quantiles: `pinball`, the mean of the pinball losses of all quantiles;
+        `CRPS`, approximated by twice that; and `coverage_80` ..., the share of the truth inside the central interval,
+        which should be 0.8. A point forecast counts as equal quantiles; it has no coverage.
+
+    Raises:
+        ValueError: If a column is missing, `by` is unknown, or there are no rows or missing values.
+
+    Example:
+        >>> rows = {"target": "load", "actual": [2.0, 4.0], "predicted": [2.0, 3.0], "naive": [1.0, 1.0], "scale": 2.0}
+        >>> score(pd.DataFrame(rows))[["MAE", "MASE"]]
+                    MAE  MASE
+        forecaster
+        model       0.5  0.25
+        naive       2.0  1.00
+
+    Source: MASE: Hyndman and Koehler, 2006, International Journal of Forecasting 22(4). sMAPE and OWA: Makridakis,
+        Spiliotis and Assimakopoulos, 2020, International Journal of Forecasting 36(1); the same figures where every
+        series has as many rows. CRPS from quantiles: Gneiting and Raftery, 2007, Journal of the American Statistical
+        Association 102(477).
+    """
+    levels = [by] if isinstance(by, str) else list(by or ())
+    for level in levels:
+        one_of(level, "by", LEVELS)
+    has_columns(backtest.columns, ["target", "actual", "predicted", "scale", *levels], "`backtest`")
+    if backtest.empty:
+        raise ValueError("`backtest` has no rows: there is nothing to score. Pass the table that `backtest` returns.")
+    if "target" not in levels and backtest["target"].nunique() > 1:
+        levels = ["target", *levels]
+    quantiles = {name: float(name[1:]) for name in backtest.columns if re.fullmatch(r"q0\.\d+", str(name))}
+    others = [name for name in backtest.columns if name not in COLUMNS and name not in quantiles]
+    others = [name for name in others if pd.api.types.is_float_dtype(backtest[name])]
+    for name in ("actual", "predicted", "scale", *quantiles, *others):
+        missing = int(backtest[name].isna().sum())
+        if missing:
+            raise ValueError(
+                f"Column {name!r} misses {missing} of {len(backtest)} values, so its score would not be comparable. "
+                "Drop these rows, or the column."
+            )
+    # The names are those that utilsforecast expects.
+    frame = pd.DataFrame({"unique_id": 0, "y": backtest["actual"], "model": backtest["predicted"]}, copy=False)
+    frame = pd.concat([frame, backtest[[*others, *quantiles]]], axis=1)
+    keys = pd.DataFrame(index=[0])
+    if levels:
+        groups = backtest.groupby(levels, observed=True)
+        frame["unique_id"], keys = groups.ngroup(), groups.size().reset_index()[levels]
+    names = ["model", *others]
+    metrics = _point_metrics(frame, names, backtest["scale"])
+    if quantiles:
+        metrics |= _quantile_metrics(frame, others, quantiles)
+    scores = {level: keys[level].repeat(len(names)).tolist() for level in levels}
+    scores |= {"forecaster": names * len(keys)} | {metric: values.ravel() for metric, values in metrics.items()}
+    return pd.DataFrame(scores).set_index([*levels, "forecaster"])
+
+
+class _Inputs(keras.utils.PyDataset):
+    """The inputs of windows alone, in the order of their origins, for `predict`."""
+
+    def __init__(self, windows, batch_size):
+        super().__init__()
+        self.windows, self.batch_size = windows, batch_size
+
+    def __len__(self):
+        return -(-len(self.windows.starts) // self.batch_size)
+
+    def __getitem__(self, index):
+        starts = self.windows.starts[index * self.batch_size : (index + 1) * self.batch_size]
+        return (self.windows.cut(starts)[0],)
+
+
+def _raw_units(model) -> RawUnits | None:
+    """Return the layer that carries the preparation, if the model has one."""
+    return next((layer for layer in model.layers if isinstance(layer, RawUnits)), None)
+
+
+def _windows_to_judge(model, windows_or_frame) -> Windows:
+    if isinstance(windows_or_frame, pd.DataFrame):
+        preparation = raw_units_of(model).preparation
+        windows = Windows.after_training(windows_or_frame, preparation)
+        if not len(windows.starts):
+            last = windows.table.times(windows.table.offsets[1:] - 1).max()
+            raise ValueError(
+                f"No window has all its targets after the training rows (before {max(preparation.train_ends)}); the "
+                f"table ends at {last}, and {windows.task.horizon} rows are forecast. Pass later rows, or `Windows` to "
+                "judge training rows knowingly."
+            )
+        return windows
+    windows = windows_or_frame
+    if not isinstance(windows, Windows):
+        raise TypeError(
+            "`windows_or_frame` must be `Windows` or a pandas DataFrame. "
+            f"Received: {type(windows).__name__}. Pass a split of `rt.split_by_time`, or the table."
+        )
+    if not len(windows.starts):
+        raise ValueError("There is no window to judge. Received: Windows without a window. Pass another split.")
+    layer = _raw_units(model)
+    for what in ("channels", "categories", "series") if layer is not None else ():
+        if getattr(layer.preparation, what) != getattr(windows.preparation, what):
+            raise ValueError(
+                f"The windows were prepared otherwise than the model: their {what} differ, so that codes would be "
+                "mixed up. Pass the table itself, or `rt.Windows(frame, preparation)` with the model's preparation."
+            )
+    return windows
+
+
+def _predict(model, windows, batch_size) -> dict[str, np.ndarray]:
+    """Return the model's forecasts by column name, each `(windows, horizon, targets)` float32."""
+    task, starts, layer = windows.task, windows.starts, _raw_units(model)
+    quantiles = None if layer is None else layer.quantiles
+    outputs = model.predict(_Inputs(windows, batch_size), verbose=0)
+    shape = (len(starts), task.horizon, len(task.target)) + ((len(quantiles),) if quantiles else ())
+    allowed = [shape] if quantiles else [shape, (len(starts), task.horizon * len(task.target))]
+    received = getattr(outputs, "shape", type(outputs).__name__)
+    if received not in allowed:
+        listed = " or ".join(map(str, allowed))
+        raise ValueError(
+            f"The model's forecasts have the wrong shape: {len(starts)} windows of horizon {task.horizon} and "
+            f"{len(task.target)} targets need {listed}. Received: {received}. Change the model's last layer, or end it "
+            f"with `keras.layers.Reshape({shape[1:]})`."
+        )
+    outputs = np.asarray(outputs, dtype="float32").reshape(shape)
+    broken = int((~np.isfinite(outputs)).sum())
+    if broken:
+        raise ValueError(
+            f"The model forecasts NaN or infinity in {broken} of {outputs.size} values: its training diverged, or its "
+            "input is not finite. Lower the learning rate, clip gradients, or look at the weights."
+        )
+    if not quantiles:
+        return {"predicted": outputs}
+    median = int(np.argmin(np.abs(np.asarray(quantiles) - 0.5)))
+    by_level = {f"q{level:g}": outputs[..., place] for place, level in enumerate(quantiles)}
+    return {"predicted": outputs[..., median]} | by_level
+
+
+def _point_metrics(frame, names, scale) -> dict[str, np.ndarray]:
+    """Return metrics by name, each `(groups, forecasters)`."""
+    metrics = {"MAE": losses.mae(frame, names), "RMSE": losses.rmse(frame, names)}
+    scaled = frame[["y", *names]].div(scale, axis=0)
+    metrics["MASE"] = losses.mae(scaled.assign(unique_id=frame["unique_id"]), names)
+    metrics["sMAPE"] = losses.smape(frame, names)
+    metrics = {metric: table[names].to_numpy() for metric, table in metrics.items()}
+    metrics["sMAPE"] = 200 * metrics["sMAPE"]  # utilsforecast's runs from 0 to 1
+    if "naive2" in names:
+        place = names.index("naive2")
+        with np.errstate(divide="ignore", invalid="ignore"):  # a perfect naive2 leaves no ratio
+            ratios = [metrics[name] / metrics[name][:, [place]] for name in ("sMAPE", "MASE")]
+        metrics["OWA"] = np.mean(ratios, axis=0)
+    return metrics
+
+
+def _quantile_metrics(frame, others, quantiles) -> dict[str, np.ndarray]:
+    """Return pinball loss, CRPS and coverage, each `(groups, forecasters)`."""
+    pinball = [
+        losses.quantile_loss(frame, {"model": name}, q=level)[["model"]].to_numpy() for name, level in quantiles.items()
+    ]
+    pinball = np.mean(pinball, axis=0)
+    if others:
+        # The pinball loss of one and the same forecast is linear in the level: its mean is that at the mean level.
+        mean_level = float(np.mean(list(quantiles.values())))
+        rest = losses.quantile_loss(frame, {name: name for name in others}, q=mean_level)
+        pinball = np.concatenate([pinball, rest[others].to_numpy()], axis=1)
+    metrics = {"pinball": pinball, "CRPS": 2 * pinball}
+    for low_name, low in quantiles.items():
+        high_name = next((name for name, high in quantiles.items() if np.isclose(low + high, 1) and low < 0.5), None)
+        if high_name is not None:
+            level = f"{100 * (1 - 2 * low):g}"
+            interval = frame[["unique_id", "y", low_name, high_name]]
+            interval = interval.set_axis(["unique_id", "y", f"model-lo-{level}", f"model-hi-{level}"], axis=1)
+            share = losses.coverage(interval, ["model"], level)[["model"]].to_numpy()
+            empty = np.full((len(share), len(others)), np.nan)
+            metrics[f"coverage_{level}"] = np.concatenate([share, empty], axis=1)
+    return metrics

@@ -1,0 +1,131 @@
+"""From shapes to compiled `keras.Sequential` models.
+
+`recurrent_layers` holds every choice about cells and regularisation, and returns plain Keras layers: put them into
+any model. The builders add what a task needs at both ends.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from rnn_toolkit._checks import one_of, whole_number
+from rnn_toolkit.networks.optimization import make_optimizer
+from rnn_toolkit.networks.recurrent import recurrent_layers
+from rnn_toolkit.tables.baselines import fit_on_windows
+from rnn_toolkit.tables.layers import NORMALIZATIONS, LinearHighway, OrderedQuantiles, PatchDecoder, Patches, RawUnits
+from rnn_toolkit.tables.losses import ObservedMeanAbsoluteError, ScaledAbsoluteError, ScaledPinball, ScaledSquaredError
+from rnn_toolkit.tables.windows import Windows
+
+
+def build_forecaster(
+    train: Windows,
+    layers: Sequence[keras.Layer] | None = None,
+    *,
+    patch_length: int | str = "auto",
+    normalization: str | None = "last",
+    quantiles: Sequence[float] | None = None,
+    loss: str = "mae",
+    optimizer: keras.optimizers.Optimizer | None = None,
+) -> keras.Sequential:
+    """Build a compiled recurrent forecaster that takes raw windows and returns raw forecasts.
+
+    Patches of the look-back run through the recurrent layers; a decoder answers for all patches of the horizon at
+    once. A linear path is added, which starts as the linear model that fits the training windows best (the baseline
+    "nlinear"), so that the network begins where the baseline ends. Normalisation, category codes and column roles are
+    inside: the `.keras` file is the whole pipeline.
+
+    Args:
+        train: Windows of the training rows, from which the linear path and the preparation are fitted.
+        layers: What lies between patches and decoder; `None` takes `recurrent_layers("gru", (128,))` and dropout.
+            The last must return its last state, `(batch, units)`.
+        patch_length: Time steps in a patch, a divisor of the look-back; 1 for none; "auto" takes the divisor that
+            leaves about 14 steps.
+        normalization: "window", "last", "series" or `None`; see `RawUnits`.
+        quantiles: Levels to forecast, such as (0.1, 0.5, 0.9), with 0.5 in the middle; `None` forecasts one value.
+        loss: "mae" or "mse" of a point forecast. Errors count on the scale of their series.
+        optimizer: Any Keras optimizer; `None` takes `make_optimizer()`.
+
+    Returns:
+        `keras.Sequential` from `(batch, lookback, features)` to `(batch, horizon, targets)`, or
+        `(batch, horizon, targets, quantiles)`.
+
+    Raises:
+        TypeError: If `train` is not `Windows`.
+        ValueError: On an unknown normalisation or loss, a patch length that does not divide the look-back, or
+            quantiles that are not increasing, not between 0 and 1, or without 0.5 in the middle.
+
+    Example:
+        >>> import pandas as pd
+        >>> from rnn_toolkit.tables.task import ForecastTask
+        >>> windows = Windows(pd.DataFrame({"load": range(40)}), ForecastTask("load", horizon=6, lookback=24))
+        >>> build_forecaster(windows, recurrent_layers("gru", (8,))).output_shape
+        (None, 6, 1)
+    """
+    if not isinstance(train, Windows):
+        raise TypeError(f"`train` must be `rt.Windows`. Received: {type(train).__name__}. See `rt.split_by_time`.")
+    one_of(normalization, "normalization", NORMALIZATIONS)
+    one_of(loss, "loss", ("mae", "mse"))
+    task = train.task
+    length = _patch_length(patch_length, task.lookback)
+    quantiles = None if quantiles is None else _checked_quantiles(quantiles)
+    num_targets = len(task.target)
+    if layers is None:
+        layers = [*recurrent_layers("gru", (128,)), keras.layers.Dropout(0.3)]
+    core = [Patches(length), keras.layers.Dense(128, activation="relu")] if length > 1 else []
+    core += layers
+    core.append(PatchDecoder(task.horizon, length, num_targets * len(quantiles or (None,))))
+    if quantiles is not None:
+        core += [keras.layers.Reshape((task.horizon, num_targets, len(quantiles))), OrderedQuantiles()]
+    highway = LinearHighway(
+        keras.Sequential(core, name="core"),
+        horizon=task.horizon,
+        num_targets=num_targets,
+        season_length=task.season_length,
+        name="highway",
+    )
+    raw_units = RawUnits(
+        highway,
+        train.preparation,
+        normalization=normalization,
+        quantiles=quantiles,
+        name="raw_units",
+    )
+    model = keras.Sequential([keras.Input((task.lookback, len(train.feature_names))), raw_units], name="forecaster")
+    linear = fit_on_windows(train.table, np.sort(train.starts))
+    if linear is not None:
+        highway.start_from(linear)
+    if quantiles is not None:
+        chosen = ScaledPinball(quantiles)
+    else:
+        chosen = ScaledAbsoluteError() if loss == "mae" else ScaledSquaredError()
+    model.compile(optimizer or make_optimizer(), loss=chosen, weighted_metrics=[ObservedMeanAbsoluteError()])
+    return model
+
+
+def _patch_length(patch_length, lookback) -> int:
+    """Return the checked patch length; "auto" is the divisor that comes nearest to 14 patches."""
+    if patch_length == "auto":
+        divisors = [length for length in range(1, lookback + 1) if lookback % length == 0]
+        return min(divisors, key=lambda length: abs(lookback / length - 14))
+    length = whole_number(patch_length, "patch_length")
+    if lookback % length:
+        divisors = [one for one in range(1, lookback + 1) if lookback % one == 0]
+        nearest = min(divisors, key=lambda one: abs(one - length))
+        raise ValueError(
+            f"`patch_length` must divide the look-back. Received: patch_length={length}, lookback={lookback}. "
+            f"The nearest that does is {nearest}."
+        )
+    return length
+
+
+def _checked_quantiles(quantiles) -> tuple[float, ...]:
+    levels = tuple(float(level) for level in quantiles)
+    increasing = all(low < high for low, high in itertools.pairwise(levels))
+    if not levels or not increasing or not (0 < levels[0] and levels[-1] < 1) or levels[len(levels) // 2] != 0.5:
+        raise ValueError(
+            "`quantiles` must increase, lie between 0 and 1, and have 0.5 in the middle. "
+            f"Received: {quantiles}. For instance: (0.1, 0.5, 0.9)."
+        )
+    return levels

@@ -1,0 +1,317 @@
+"""From a regular table to windows: splits in time and lazy batches.
+
+A window is `lookback` rows of input and the `horizon` rows that follow. All channels of a row lie side by side in
+memory (see `table.Table`), so that a window is one block and a batch is one gather.
+"""
+
+import warnings
+from datetime import date
+
+import keras
+import numpy as np
+import pandas as pd
+
+from rnn_toolkit._checks import one_of, whole_number
+from rnn_toolkit.tables.axis import name_of
+from rnn_toolkit.tables.table import Table
+from rnn_toolkit.tables.task import ForecastTask, Preparation
+
+
+class Windows(keras.utils.PyDataset):
+    """Cut windows from a table lazily, a batch at a time: `(x, y, sample_weight)`, in raw units.
+
+    Memory grows with the rows of the table, not with rows times look-back. Missing values are filled forward, flagged
+    in an indicator channel where the training rows had any, and have weight 0 as targets. The weight of a value that
+    is there is 1 / scale of its series, so that series of every size count alike in the loss.
+
+    Args:
+        frame: One row per time step, oldest first; many series as a long table with an id column.
+        task: A `ForecastTask`; or the `preparation` of other windows or of a model: then nothing is fitted here.
+        stride: Rows between the starts of two windows.
+        batch_size: Windows in a batch.
+        shuffle: Whether to draw the windows in a new random order each epoch.
+        seed: Seed of that order.
+        short: What to do with a series of fewer rows than one window: "drop" it with a warning that names it, "pad"
+            it at the front with rows marked missing, or raise an "error".
+
+    Attributes:
+        feature_names: Names of the channels of x.
+        origins: DataFrame of series and cutoff, the last time step that the window's input holds; a row per window.
+        preparation: All that was fitted on the table.
+
+    Batches:
+        x `(batch, lookback, features)`, y `(batch, horizon, targets)` and sample_weight `(batch, horizon, targets)`,
+        all float32.
+
+    Raises:
+        TypeError, ValueError: If the table does not fit the task; the message says where and what to do.
+
+    Example:
+        >>> windows = Windows(pd.DataFrame({"load": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}), ForecastTask("load", 1, 3))
+        >>> x, y, weight = windows[0]
+        >>> x.shape, y[:, 0, 0].tolist()
+        ((3, 3, 1), [4.0, 5.0, 6.0])
+    """
+
+    def __init__(self, frame, task, *, stride=1, batch_size=64, shuffle=False, seed=0, short="drop"):
+        if not isinstance(task, ForecastTask | Preparation):
+            raise TypeError(
+                f"`task` must be a ForecastTask. Received: {type(task).__name__}. "
+                "Write `rt.ForecastTask('column', horizon=…, lookback=…)`."
+            )
+        _check_options(stride=stride, batch_size=batch_size, seed=seed, short=short)
+        roles = task.task if isinstance(task, Preparation) else task
+        table = Table(frame, task, pad_to=roles.lookback + roles.horizon if short == "pad" else 0)
+        starts = _starts(table, table.offsets[:-1], table.offsets[1:], stride)
+        _report_short(table, starts, short)
+        self._set_up(table, starts, batch_size=batch_size, shuffle=shuffle, seed=seed)
+
+    @classmethod
+    def of_table(cls, table, starts, *, batch_size=64, shuffle=False, seed=0) -> "Windows":
+        """Return windows over a table that is already laid out; `starts` are their first rows."""
+        windows = cls.__new__(cls)
+        windows._set_up(table, starts, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        return windows
+
+    def _set_up(self, table, starts, *, batch_size, shuffle, seed):
+        super().__init__()
+        self.task, self.preparation, self.batch_size = table.task, table.preparation, batch_size
+        self.table, self.starts = table, starts
+        self._shuffle, self._seed = shuffle, seed
+        self._scale = table.scale.astype("float32")  # (series, targets)
+        num_channels = table.values.shape[1]
+        self._blocks = np.lib.stride_tricks.as_strided(  # (rows, lookback * channels), overlapping
+            table.values,
+            shape=(max(len(table) - self.task.lookback + 1, 0), self.task.lookback * num_channels),
+            strides=(table.values.strides[0], table.values.itemsize),
+            writeable=False,
+        )
+        self.set_epoch(0)
+
+    @classmethod
+    def after_training(cls, frame, preparation: Preparation, *, batch_size=64) -> "Windows":
+        """Return all windows, in order, whose targets lie behind the training rows of a preparation."""
+        table = Table(frame, preparation)
+        starts = _starts(table, table.end_of_training, table.offsets[1:], 1)
+        return cls.of_table(table, starts, batch_size=batch_size)
+
+    def __len__(self) -> int:
+        return -(-len(self.starts) // self.batch_size)
+
+    def __getitem__(self, index):
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"Batch {index} of {len(self)}.")
+        first = index % len(self) * self.batch_size
+        chosen = slice(first, first + self.batch_size)
+        return self.cut(self.starts[chosen] if self._order is None else self.starts[self._order[chosen]])
+
+    def __repr__(self) -> str:
+        return (
+            f"Windows({len(self.starts):,} windows of {self.task.lookback} + {self.task.horizon} rows, "
+            f"{len(self.feature_names)} features, {len(self.task.target)} targets, {len(self)} batches)"
+        )
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the channels of x."""
+        return self.preparation.feature_names
+
+    @property
+    def origins(self) -> pd.DataFrame:
+        """Series and cutoff of every window, in the order of `to_arrays`."""
+        table, last_rows = self.table, self.starts + self.task.lookback - 1
+        names = pd.Categorical.from_codes(table.series_of(self.starts), table.names)
+        return pd.DataFrame({"series": names, "cutoff": table.times(last_rows)})
+
+    def cut(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cut the windows whose first rows are given; see the class for the shapes."""
+        task, table = self.task, self.table
+        x = self._blocks[starts].reshape(len(starts), task.lookback, table.values.shape[1])
+        rows = starts[:, None] + np.arange(task.lookback, task.lookback + task.horizon)  # (batch, horizon)
+        y = table.values[:, : len(task.target)][rows]
+        scale = self._scale[table.series_of(starts)] if len(table.names) > 1 else self._scale
+        return x, y, table.observed[rows] / scale[:, None]
+
+    def to_arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return all windows at once, in the order of `origins`; needs memory for rows times look-back."""
+        return self.cut(self.starts)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of an epoch, which depends on the seed and the epoch alone."""
+        self._epoch, self._order = epoch, None
+        if self._shuffle:
+            generator = np.random.default_rng([self._seed, epoch])
+            self._order = generator.permutation(len(self.starts)).astype(self.starts.dtype)
+
+    def on_epoch_end(self):
+        """Draw the order of the next epoch; Keras calls this."""
+        self.set_epoch(self._epoch + 1)
+
+
+def split_by_time(
+    frame: pd.DataFrame,
+    task: ForecastTask,
+    *,
+    validation: float | int | str | date = 0.15,
+    test: float | int | str | date = 0.15,
+    gap: int = 0,
+    stride: int = 1,
+    batch_size: int = 64,
+    seed: int = 0,
+    short: str = "drop",
+) -> tuple[Windows, Windows, Windows]:
+    """Split a table in time order into windows to train, validate and test on.
+
+    Everything fitted (fills, category codes, levels, scales) comes from training rows. Windows of a later split look
+    back over the border, as a real forecast would; no target of one split is a target of another.
+
+    Args:
+        frame: One row per time step, oldest first; many series as a long table.
+        task: Roles of the columns.
+        validation: Share of the table before `test`. A float is a share of the rows of the whole table, cut at one
+            time for all series; a whole number counts the last rows of each series; a date, or a string such as
+            "2014-01-01", is the first time step of the split.
+        test: Share of the table at its end, likewise; 0 for none.
+        gap: Rows before each border that are in no split. As many as the steps by which your data arrive late, or as
+            a label needs to become known.
+        stride: Rows between the starts of two training windows. Validation and test take every window.
+        batch_size: Windows in a batch.
+        seed: Seed of the order of the training windows, which differs from epoch to epoch.
+        short: What to do with a series too short for one training window: "drop", "pad" or "error"; see `Windows`.
+
+    Returns:
+        Three `Windows`: training (shuffled), validation and test (in order).
+
+    Raises:
+        TypeError, ValueError: If the table does not fit the task, or a split would be left without a window.
+
+    Example:
+        >>> frame = pd.DataFrame({"load": range(20)})
+        >>> train, validation, test = split_by_time(frame, ForecastTask("load", 2, 4), validation=4, test=4)
+        >>> [len(part.starts) for part in (train, validation, test)]
+        [7, 3, 3]
+    """
+    if not isinstance(task, ForecastTask):
+        raise TypeError(
+            f"`task` must be a ForecastTask. Received: {type(task).__name__}. "
+            "To cut windows with a preparation that is fitted already, use `Windows`."
+        )
+    whole_number(gap, "gap", minimum=0)
+    _check_options(stride=stride, batch_size=batch_size, seed=seed, short=short)
+    received = f"validation={validation!r}, test={test!r}, gap={gap}"
+    borders = {}
+
+    def train_ends(table):
+        """Find the borders once the axis is known, and before anything is fitted."""
+        test_start = _border(table, test, "test", table.offsets[1:])
+        validation_start = _border(table, validation, "validation", test_start)
+        borders["validation"] = (validation_start, np.maximum(test_start - gap, validation_start))
+        borders["test"] = (test_start, table.offsets[1:])
+        borders["train"] = (table.offsets[:-1], np.maximum(validation_start - gap, table.begins))
+        if not (borders["train"][1] > table.begins).any():
+            raise ValueError(f"No row is left to train on. Received: {received}. Take smaller shares.")
+        return borders["train"][1]
+
+    table = Table(frame, task, train_rows=train_ends)
+    if short == "pad":
+        after_training = table.offsets[1:] - borders["train"][1]
+        table = Table(frame, task, train_rows=train_ends, pad_to=task.lookback + task.horizon + after_training)
+    parts = []
+    for name in ("train", "validation", "test"):
+        is_train = name == "train"
+        starts = _starts(table, *borders[name], stride if is_train else 1)
+        if is_train:
+            _report_short(table, starts, short, ends=borders[name][1])
+        elif not len(starts) and {"validation": validation, "test": test}[name] != 0:
+            rows = int((borders[name][1] - borders[name][0]).max())
+            problem = f"it has {rows} rows, the horizon {task.horizon}" if rows < task.horizon else "no target is there"
+            raise ValueError(f"The {name} split has no window: {problem}. Received: {received}. Change the shares.")
+        parts.append(Windows.of_table(table, starts, batch_size=batch_size, shuffle=is_train, seed=seed))
+    return tuple(parts)
+
+
+def _check_options(*, stride, batch_size, seed, short):
+    whole_number(stride, "stride")
+    whole_number(batch_size, "batch_size")
+    whole_number(seed, "seed", minimum=0)
+    one_of(short, "short", ("drop", "pad", "error"))
+
+
+def _starts(table, begins, ends, stride) -> np.ndarray:
+    """Return the first rows of all windows whose targets lie in [begin, end) of each series and are not all missing."""
+    task = table.task
+    firsts = np.maximum(begins - task.lookback, table.offsets[:-1])
+    lasts = ends - task.lookback - task.horizon
+    kind = "int32" if len(table) < np.iinfo("int32").max else "int64"
+    starts = [np.arange(first, last + 1, stride, dtype=kind) for first, last in zip(firsts, lasts, strict=True)]
+    starts = np.concatenate(starts)
+    if table.observed.all():
+        return starts
+    present = np.concatenate([[0], np.cumsum(table.observed.any(axis=1))])
+    from_row = starts + task.lookback
+    return starts[present[from_row + task.horizon] > present[from_row]]
+
+
+def _report_short(table, starts, short, ends=None):
+    """Name the series without a window: warn, or raise where the user asked for it or none is left."""
+    rows = (table.offsets[1:] if ends is None else ends) - table.begins
+    without = np.setdiff1d(np.flatnonzero(rows > 0), table.series_of(starts))
+    if not len(without):
+        return
+    kind = "rows" if ends is None else "training rows"
+    named = ", ".join(f"{name_of(table.names, one)} has {rows[one]} {kind}" for one in without[:5])
+    named += f", and {len(without) - 5} more" if len(without) > 5 else ""
+    into = f" into {len(without)} of {len(table.names)} series" if len(table.names) > 1 else ""
+    needed = table.task.lookback + table.task.horizon
+    message = f"No window of lookback + horizon = {needed} rows with a target in it fits{into}: {named}."
+    if not len(starts) or short == "error":
+        raise ValueError(f"{message} Pass more rows, lower `lookback` or `horizon`, or pass short='pad'.")
+    warnings.warn(f"{message} They are left out; short='pad' keeps those that are too short.", stacklevel=3)
+
+
+def _border(table, share, name, ends) -> np.ndarray:
+    """Return the row of each series at which the share begins; `ends` is where the next split begins."""
+    if isinstance(share, str | date | np.datetime64):
+        return np.clip(table.rows_at(int(table.grid.searchsorted(_moment(table, share, name)))), table.begins, ends)
+    is_count = isinstance(share, int | np.integer)
+    if isinstance(share, bool) or not (is_count or isinstance(share, float | np.floating)):
+        raise TypeError(
+            f"`{name}` must be a fraction, a number of rows or a date. Received: {share!r}. Pass 0.15, 100 or "
+            "'2014-01-01', say."
+        )
+    if not 0 <= share < (np.inf if is_count else 1):
+        raise ValueError(
+            f"`{name}` must be a fraction from 0 to 1, or a whole number of rows. Received: {share}. Pass 0.15 or 100, "
+            "say."
+        )
+    if is_count:
+        return np.maximum(ends - share, table.begins)
+
+    def border_at(position):
+        return np.clip(table.rows_at(position), table.begins, ends)
+
+    # One time for all series: the latest with at least this share of all rows behind it, up to `ends`.
+    wanted = round(share * int((table.offsets[1:] - table.begins).sum()))
+    low, high = 0, len(table.grid)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if (ends - border_at(middle)).sum() >= wanted else (low, middle - 1)
+    return border_at(low)
+
+
+def _moment(table, share, name) -> pd.Timestamp:
+    """Return a date as a timestamp in the time zone of the table."""
+    if not isinstance(table.grid, pd.DatetimeIndex):
+        raise TypeError(
+            f"`{name}` is a date, but the time axis holds whole numbers. Received: {share!r}. Pass a fraction or a "
+            "number of rows."
+        )
+    try:
+        moment = pd.Timestamp(share)
+    except ValueError as error:
+        raise ValueError(f"`{name}` is no date: {share!r}. Write it as '2014-01-01', or pass a fraction.") from error
+    if moment.tzinfo is None:
+        return moment.tz_localize(table.grid.tz)
+    if table.grid.tz is None:
+        raise ValueError(f"`{name}` has a time zone, but the table has none. Received: {share!r}. Leave it out.")
+    return moment

@@ -1,0 +1,335 @@
+"""How good a language model is: the cost of each token, beside what counting words and pairs of words reaches."""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import keras
+import numpy as np
+import pandas as pd
+from keras import ops
+
+from rnn_toolkit._checks import has_columns, whole_number
+from rnn_toolkit.texts.inputs import checked_texts, is_missing
+from rnn_toolkit.texts.layers import text_layer_of
+from rnn_toolkit.texts.next_token import NextToken
+from rnn_toolkit.texts.streams import TokenStreams, encode_joined
+from rnn_toolkit.texts.tags import tag_rows
+from rnn_toolkit.texts.vocabulary import Vocabulary
+
+
+@keras.saving.register_keras_serializable("rnn_toolkit")
+class TokenAccuracy(keras.metrics.Mean):
+    """Share of tokens with the right tag; padding does not count.
+
+    Keras' own takes the mean of each text first, so that a token counts the less, the wider its batch is
+    (`reduce_to_samplewise_values` in keras/src/metrics/reduction_metrics.py). Pass it as a weighted metric.
+
+    Example:
+        >>> metric = TokenAccuracy()
+        >>> metric.update_state(np.array([[1, 0]]), np.array([[[0.1, 0.9], [0.2, 0.8]]]), np.array([[1.0, 0.0]]))
+        >>> float(metric.result())
+        1.0
+    """
+
+    def __init__(self, name="accuracy", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch: y_true and sample_weight `(batch, timesteps)`, y_pred `(batch, timesteps, tags)`."""
+        is_right = ops.equal(ops.cast(y_true, "int32"), ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
+        weight = None if sample_weight is None else ops.reshape(sample_weight, (-1,))
+        super().update_state(ops.reshape(is_right, (-1,)), weight)
+
+
+def score_tags(actual: Iterable[Sequence], predicted: pd.DataFrame | Iterable[Sequence]) -> pd.DataFrame:
+    """Score tags: precision, recall and F1 of each tag, and of each kind of span where tags mark spans.
+
+    Tags mark spans if each of them is "O" or begins with "B-" or "I-", as in "B-PER", "I-PER", "O". A span is right if
+    it begins, ends and is named as in the truth. One that begins with "I-" counts too, as in the script of CoNLL-2003.
+
+    Args:
+        actual: The true tags, a list for each text.
+        predicted: The tags to score, likewise; or the table that `tag` returned for these texts.
+
+    Returns:
+        A row for each tag under "token", and for each kind of span under "span". Columns: `precision`, the right ones'
+        share of those predicted; `recall`, their share of those that are true; `F1`, the harmonic mean of both; and
+        `support`, the number of true ones. What would be 0 / 0 is 0. "micro mean" counts all alike: of tokens it is the
+        accuracy, of spans CoNLL's score. "macro mean" is the mean of the rows above it.
+
+    Raises:
+        TypeError, ValueError: If texts or tags differ in number, one is missing, or there are none.
+
+    Example:
+        >>> actual = [["B-PER", "I-PER", "O", "B-LOC"]]
+        >>> score_tags(actual, [["B-PER", "O", "O", "B-LOC"]]).loc["span"]
+                    precision  recall   F1  support
+        tag
+        LOC               1.0     1.0  1.0        1
+        PER               0.0     0.0  0.0        1
+        micro mean        0.5     0.5  0.5        2
+        macro mean        0.5     0.5  0.5        2
+
+    Source: Tjong Kim Sang and De Meulder, 2003, "Introduction to the CoNLL-2003 shared task: language-independent named
+        entity recognition", CoNLL.
+    """
+    actual = tag_rows(actual, "actual")
+    lengths = [len(row) for row in actual]
+    if isinstance(predicted, pd.DataFrame):
+        has_columns(predicted.columns, ["tag"], "`predicted`")
+        if len(predicted) != sum(lengths):
+            raise ValueError(
+                f"`predicted` has {len(predicted)} rows, but `actual` {sum(lengths)} tags. Pass the table that "
+                "`rt.tag` returns for the same texts."
+            )
+        ends = np.cumsum(lengths).tolist()
+        column = predicted["tag"].tolist()
+        predicted = [column[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+    predicted = tag_rows(predicted, "predicted", lengths, where="`actual` has {}")
+    if not sum(lengths):
+        raise ValueError("`actual` holds no tag: there is nothing to score. Pass texts with tokens.")
+    for name, rows in (("actual", actual), ("predicted", predicted)):
+        for place, row in enumerate(rows):
+            if any(is_missing(one) for one in row):
+                raise ValueError(f"`{name}` misses a tag at position {place}. Drop that text, or tag it.")
+    true, given = (list(itertools.chain.from_iterable(rows)) for rows in (actual, predicted))
+    right = [one for one, other in zip(true, given, strict=True) if one == other]
+    tables = {"token": _rates(right, given, true)}
+    names = {str(tag) for tag in {*true, *given}}
+    if names != {"O"} and all(re.fullmatch("O|[BI]-.+", name, re.DOTALL) for name in names):
+        true, given = _spans(actual), _spans(predicted)
+        tables["span"] = _rates(*([kind for *_, kind in spans] for spans in (true & given, given, true)))
+    return pd.concat(tables, names=["unit", "tag"])
+
+
+def _spans(rows) -> set[tuple]:
+    """Return each span as its text, its first token, the one behind it, and its kind."""
+    spans = set()
+    for text, row in enumerate(rows):
+        start, kind = 0, None
+        for place, tag in enumerate([*map(str, row), "O"]):
+            if kind is not None and (tag[:2] != "I-" or tag[2:] != kind):
+                spans.add((text, start, place, kind))
+                kind = None
+            if kind is None and tag != "O":
+                start, kind = place, tag[2:]
+    return spans
+
+
+def _rates(*found) -> pd.DataFrame:
+    """Return precision, recall, F1 and support of each tag, from the tags that are right, predicted and true."""
+    found = [Counter(tags) for tags in found]
+    tags = sorted(found[1] | found[2], key=str)
+    counts = np.array([[one[tag] for one in found] for tag in tags])  # (tags, 3)
+    right, predicted, support = np.concatenate([counts, counts.sum(0, keepdims=True)]).T
+    rates = [right / np.maximum(predicted, 1), right / np.maximum(support, 1)]
+    rates = np.stack([*rates, 2 * right / np.maximum(predicted + support, 1)], axis=1)
+    rates = np.concatenate([rates, rates[:-1].mean(0, keepdims=True)])
+    table = pd.DataFrame(rates, [*tags, "micro mean", "macro mean"], ["precision", "recall", "F1"])
+    return table.assign(support=[*support, support[-1]])
+
+
+_STEPS = 256  # tokens of a plain text read at once
+_DISCOUNT = 0.75  # where no pair occurs just once; Jurafsky and Martin, "Speech and language processing", chapter 3
+
+
+def score_language_model(
+    model: keras.Model, test: TokenStreams | str | Iterable[str], *, train: TokenStreams | str | Iterable[str]
+) -> pd.DataFrame:
+    """Score what a language model expects of a text, beside two baselines that count tokens.
+
+    All rows are scored on the same tokens: each that follows another. A plain text is read as one, from its beginning
+    to its last token; `TokenStreams` are read side by side, as in training, which is faster, costs a little at the
+    beginning of each stream, and leaves out what they drop. The model's own state is left alone.
+
+    An unknown token counts as any other, as one of the class "unknown": so does it in the baselines. Which of the
+    unknown words it was, nobody is asked; compare vocabularies by `bits_per_character` only where little is unknown.
+
+    Args:
+        model: A model of `build_language_model`.
+        test: The text to score, or several, joined by new lines, as in `language_model_batches`; or its batches.
+        train: The text that the model learnt from, likewise: the baselines are fitted to it.
+
+    Returns:
+        Rows "model", "bigram" and "unigram"; lower is better. `nats`: mean of the negative logarithm of a token's
+        probability. `bits_per_character`: the same of the whole text in bits, over its characters as the vocabulary
+        decodes them, so that vocabularies of words and of characters compare. `perplexity`: exp(nats); a model that
+        hesitates between n equally likely tokens has n. `tokens`: how many were scored.
+
+    Raises:
+        TypeError, ValueError: If the model is no language model, a text is none or has nothing to score, or batches
+            were made with another vocabulary.
+
+    Example:
+        >>> from rnn_toolkit import build_language_model, fit_vocabulary
+        >>> model = build_language_model(fit_vocabulary(["ab"], unit="character"))
+        >>> score_language_model(model, "abab", train="abababab").loc["bigram":, ["perplexity", "tokens"]].round(2)
+                   perplexity  tokens
+        predictor
+        bigram           1.13       3
+        unigram          2.20       3
+
+    Source: The unigram adds one to each count (Laplace); the bigram is interpolated with it by absolute discounting:
+        Ney, Essen and Kneser, 1994, "On structuring probabilistic dependences in stochastic language modelling",
+        Computer Speech and Language 8(1).
+    """
+    core = text_layer_of(model, NextToken)
+    vocabulary = core.embedding.vocabulary
+    learnt = _codes(train, "train", vocabulary)
+    if not len(learnt):
+        raise ValueError("`train` holds no token to count. Pass the text that the model learnt from.")
+    if isinstance(test, TokenStreams):
+        _check_vocabulary(test, "test", vocabulary)
+        batches = (test[place] for place in range(len(test)))
+    else:
+        codes = _codes(test, "test", vocabulary)
+        if len(codes) < 2:
+            raise ValueError(f"`test` has {len(codes)} tokens, but it takes two for one to follow. Pass more text.")
+        batches = _pieces(codes)
+    costs, pairs = _read(core, batches)  # (streams, tokens) and (streams, tokens, 2)
+    counted = _Counts(learnt, len(vocabulary))
+    before, targets = pairs[..., 0].ravel(), pairs[..., 1].ravel()
+    nats = {
+        "model": costs.sum(dtype="float64") / len(targets),
+        "bigram": -np.log(counted.bigram(before, targets)).mean(),
+        "unigram": -np.log(counted.unigram(targets)).mean(),
+    }
+    characters = sum(len(vocabulary.decode(stream)) for stream in pairs[..., 1])
+    scores = pd.DataFrame({"nats": nats}).rename_axis("predictor")
+    scores["bits_per_character"] = scores["nats"] * len(targets) / (np.log(2) * characters)
+    scores["perplexity"] = np.exp(scores["nats"])
+    return scores.assign(tokens=len(targets))
+
+
+class _Counts:
+    """What counting the tokens of a text, and its pairs of tokens, says of the next token.
+
+    Args:
+        codes: The text.
+        size: Codes of the vocabulary. All but padding may come next.
+    """
+
+    def __init__(self, codes, size):
+        self.size = size
+        self._unigram = (np.bincount(codes, minlength=size) + 1) / (len(codes) + size - 1)
+        codes = codes.astype("int64")
+        self._pairs, self._counts = np.unique(codes[:-1] * size + codes[1:], return_counts=True)
+        self._before = np.bincount(codes[:-1], minlength=size)
+        self._kinds = np.bincount(self._pairs // size, minlength=size)  # different tokens behind each token
+        once, twice = ((self._counts == number).sum() for number in (1, 2))
+        self.discount = once / (once + 2 * twice) if once else _DISCOUNT
+
+    def unigram(self, targets):
+        """Return the probability of each target, wherever it stands."""
+        return self._unigram[targets]
+
+    def bigram(self, before, targets):
+        """Return the probability of each target behind the token before it."""
+        wanted = before.astype("int64") * self.size + targets
+        places = np.searchsorted(self._pairs, wanted)
+        places[places == len(self._pairs)] = 0
+        if len(self._pairs):
+            counts = np.where(self._pairs[places] == wanted, self._counts[places], 0)
+        else:
+            counts = np.zeros(len(wanted))
+        total = self._before[before]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            seen = np.maximum(counts - self.discount, 0) / total
+            rest = self.discount * self._kinds[before] / total
+        return np.where(total, seen + rest * self.unigram(targets), self.unigram(targets))
+
+
+class _Costs(keras.layers.Layer):
+    """Read on from given states: the cost of each target in nats, and the states behind the last."""
+
+    def __init__(self, core):
+        super().__init__()
+        self.core = core
+
+    def call(self, inputs):
+        codes, targets, *states = inputs
+        logits, states = self.core.read(codes, states, training=False)
+        logits = ops.cast(logits, "float32")  # (batch, timesteps, codes)
+        chosen = ops.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+        return [ops.logsumexp(logits, axis=-1) - chosen, *states]
+
+
+def _read(core, batches):
+    """Return the cost of each target, and each pair of a token and its target, stream by stream."""
+    inputs = [keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="int32")]
+    inputs += [keras.Input(state.shape[1:], dtype=state.dtype) for state in core.no_states(1)]
+    reader = keras.Model(inputs, _Costs(core)(inputs))
+    costs, pairs, states = [], [], None
+    for x, y in batches:
+        if states is None:
+            states = [ops.convert_to_numpy(state) for state in core.no_states(len(x))]
+        x, num_targets = np.abs(x), y.shape[1]
+        if costs and num_targets < costs[0].shape[1]:  # the end of a plain text, filled up to the width of the others
+            filling = ((0, 0), (0, costs[0].shape[1] - num_targets))
+            cost, *states = reader.predict_on_batch([np.pad(x, filling), np.pad(y, filling), *states])
+        else:
+            cost, *states = reader.predict_on_batch([x, y, *states])
+        costs.append(cost[:, :num_targets])
+        pairs.append(np.stack([x, y], axis=-1))
+    return np.concatenate(costs, axis=1), np.concatenate(pairs, axis=1)
+
+
+def _pieces(codes):
+    """Yield a text in pieces of one row, and the tokens that follow."""
+    for first in range(0, len(codes) - 1, _STEPS):
+        piece = codes[None, first : first + _STEPS + 1]
+        yield piece[:, :-1], piece[:, 1:]
+
+
+def _codes(text, name, vocabulary: Vocabulary) -> np.ndarray:
+    """Return the codes of a text, of several or of batches."""
+    if isinstance(text, TokenStreams):
+        _check_vocabulary(text, name, vocabulary)
+        return text.codes
+    return encode_joined(text, vocabulary, name=name)
+
+
+def _check_vocabulary(streams, name, vocabulary):
+    if streams.vocabulary != vocabulary:
+        raise ValueError(
+            f"`{name}` was made with another vocabulary ({streams.vocabulary}) than the model ({vocabulary}). Make it "
+            "with the model's, or pass the text itself."
+        )
+
+
+def copied_share(text: str, source: str | Iterable[str], *, length: int = 40) -> float:
+    """Return which share of a text stands, in runs of some length, word for word in the text that a model learnt from.
+
+    Args:
+        text: What a model wrote, without its prompt.
+        source: The training text or texts.
+        length: Characters of the shortest run that counts as copied. 40 are about seven words: as long a run seldom
+            stands in two texts by chance.
+
+    Returns:
+        Share of the characters of `text` that lie in such a run, from 0 to 1.
+
+    Raises:
+        TypeError, ValueError: If there is no text, or it is shorter than `length`.
+
+    Example:
+        >>> copied_share("abcdXX", "...abcd...", length=3)
+        0.6666666666666666
+    """
+    (text,) = checked_texts([text], "text")
+    sources = checked_texts([source] if isinstance(source, str) else source, "source")
+    whole_number(length, "length")
+    if len(text) < length:
+        raise ValueError(
+            f"`text` has {len(text)} characters, but a run has {length}. Let the model write more, or lower `length`."
+        )
+    wanted = {text[first : first + length] for first in range(len(text) - length + 1)}
+    runs = (one[first : first + length] for one in sources for first in range(len(one) - length + 1))
+    found = wanted.intersection(runs)
+    is_copied = np.zeros(len(text), bool)
+    for first in range(len(text) - length + 1):
+        if text[first : first + length] in found:
+            is_copied[first : first + length] = True
+    return float(is_copied.mean())

@@ -1,0 +1,15 @@
+"""Fit any Keras model, and go on after whatever happened.
+
+snapshots.py      a run's state on disk: whole or not at all, and checked
+identity.py       what makes two calls the same run
+feeding.py        training data of which every batch can be had again
+interception.py   code of ours inside the compiled training step
+nonfinite.py      the first value that is not finite: stop at it, and say where it came from
+callbacks.py      the standard callbacks, which keep their word
+monitoring.py     gradients, updates, activations and gates of each epoch
+plots.py          pictures of a training and of its learning rates
+progress.py       what a training shows while it runs
+runs.py           a training's state, taken and put back
+train.py          fit, and go on after whatever happened
+fine_tuning.py    train what has learnt something else before, layer by layer
+"""

@@ -1,0 +1,370 @@
+"""Callbacks that keep their word where Keras' own do not, and the standard list of them.
+
+No NaN passes for the best value, a missing metric is an error instead of a warning, and all go on after an
+interruption: besides Keras' hooks each has `get_state()`, JSON values and NumPy arrays, and `set_state(state)`, which
+is called behind `on_train_begin`. `train` does so for any callback that offers the two, and gives its `run_dir` to any
+callback whose attribute of that name is `None`.
+"""
+
+import os
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from rnn_toolkit._checks import nearest, one_of, whole_number
+from rnn_toolkit.networks.optimization import ScaledSchedule, scale_of, schedule_of, single_optimizers, unwrapped
+from rnn_toolkit.training.nonfinite import StopOnNaN
+from rnn_toolkit.training.snapshots import replacing
+
+
+def default_callbacks(*, monitor: str = "val_loss", mode: str = "min", patience: int = 10) -> list:
+    """Return the callbacks that we would give a friend.
+
+    Args:
+        monitor: What is watched: a column of the history.
+        mode: "min" if lower is better, or "max".
+        patience: Epochs without a new best before training stops. The learning rate is halved after half of them.
+
+    Returns:
+        `StopOnNaN`, `ReduceLROnPlateau`, `EarlyStopping` (best weights restored) and `BestModel` (`best.keras` in the
+        `run_dir` of `train`).
+
+    Raises:
+        TypeError, ValueError: On a patience below one or an unknown mode.
+
+    Example:
+        >>> [type(callback).__name__ for callback in default_callbacks()]
+        ['StopOnNaN', 'ReduceLROnPlateau', 'EarlyStopping', 'BestModel']
+    """
+    whole_number(patience, "patience")
+    return [
+        StopOnNaN(),
+        ReduceLROnPlateau(monitor, mode=mode, factor=0.5, patience=max(patience // 2, 1)),
+        EarlyStopping(monitor, mode=mode, patience=patience),
+        BestModel(monitor, mode=mode),
+    ]
+
+
+class _Watching(keras.callbacks.Callback):
+    """What the watching callbacks share: a value that is there, and a comparison that no NaN passes."""
+
+    def on_train_begin(self, logs=None):
+        """Begin to watch anew."""
+        super().on_train_begin(logs)
+        self.best = None  # Keras 3.13 keeps that of the last training
+
+    def get_monitor_value(self, logs):
+        """Return the watched value, or say what there is to watch."""
+        logs = logs or {}
+        if self.monitor not in logs:
+            raise ValueError(
+                f"{type(self).__name__} watches {self.monitor!r}, which is not among the metrics. There are: "
+                f"{', '.join(logs)}.{nearest(self.monitor, logs)}"
+            )
+        return float(logs[self.monitor])
+
+    def _is_improvement(self, monitor_value, reference_value):
+        if not np.isfinite(monitor_value):
+            return False
+        if reference_value is None:
+            return True
+        least = abs(self.min_delta)
+        if self.mode == "max":
+            return monitor_value - least > reference_value
+        return monitor_value + least < reference_value
+
+    def get_state(self) -> dict:
+        """Return what has to outlive an interruption."""
+        return {name: getattr(self, name) for name in self._STATE}
+
+    def set_state(self, state: dict) -> None:
+        """Go on from the state of an earlier run."""
+        for name in self._STATE:
+            setattr(self, name, state[name])
+
+
+class EarlyStopping(_Watching, keras.callbacks.EarlyStopping):
+    """Stop when the watched value no longer gets better, and restore the best weights, also after an interruption.
+
+    Keras' own takes a NaN in the first epoch for the best value for good, and forgets everything when training is
+    resumed.
+
+    Args:
+        monitor: What is watched: a column of the history.
+        mode: "min" if lower is better, or "max".
+        patience: Epochs without a new best before training stops.
+        min_delta: Least difference that counts as better.
+        baseline: Value to beat within the first `patience` epochs.
+        start_from_epoch: Epochs before watching begins.
+
+    Raises:
+        ValueError: On a patience below one or an unknown mode; in training, if there is no such metric.
+    """
+
+    _STATE = ("wait", "best", "best_epoch", "best_weights", "stopped_epoch")
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        mode: str = "min",
+        patience: int = 10,
+        min_delta: float = 0.0,
+        baseline: float | None = None,
+        start_from_epoch: int = 0,
+    ):
+        one_of(mode, "mode", ("min", "max"))
+        super().__init__(
+            monitor,
+            mode=mode,
+            patience=whole_number(patience, "patience"),
+            min_delta=min_delta,
+            baseline=baseline,
+            start_from_epoch=start_from_epoch,
+            restore_best_weights=True,
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Stop if it is time to."""
+        super().on_epoch_end(epoch, logs)
+        if self.wait >= self.patience:  # Keras goes on while the value gets better, however far from the baseline
+            self.stopped_epoch, self.model.stop_training = epoch, True
+
+
+class ReduceLROnPlateau(_Watching, keras.callbacks.ReduceLROnPlateau):
+    """Lower the learning rate when the watched value no longer gets better; beside a schedule, too.
+
+    Keras' own raises beside a schedule, and forgets everything when training is resumed. Here the whole schedule is
+    multiplied by the factor, and the training step compiled anew.
+
+    Args:
+        monitor: What is watched: a column of the history.
+        mode: "min" if lower is better, or "max".
+        factor: What the rate is multiplied by, between 0 and 1.
+        patience: Epochs without a new best before the rate is lowered.
+        min_delta: Least difference that counts as better.
+        cooldown: Epochs behind a reduction that do not count.
+        min_lr: Rate that is not gone below.
+
+    Raises:
+        ValueError: On a patience below one, a factor out of range or an unknown mode; in training, if there is no such
+            metric.
+    """
+
+    _STATE = ("wait", "best", "cooldown_counter")
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        mode: str = "min",
+        factor: float = 0.5,
+        patience: int = 5,
+        min_delta: float = 0.0,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ):
+        one_of(mode, "mode", ("min", "max"))
+        if not 0 < factor < 1:
+            raise ValueError(f"`factor` must lie between 0 and 1. Received: {factor}. Pass 0.5, say.")
+        super().__init__(
+            monitor,
+            mode=mode,
+            factor=factor,
+            patience=whole_number(patience, "patience"),
+            min_delta=min_delta,
+            cooldown=whole_number(cooldown, "cooldown", minimum=0),
+            min_lr=min_lr,
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Lower the rate if it is time to."""
+        value, resting = self.get_monitor_value(logs), self.in_cooldown()
+        self.cooldown_counter -= resting  # Keras ends the cooldown an epoch early: one of 1 is none
+        if self._is_improvement(value, self.best):
+            self.best, self.wait = value, 0
+        elif not resting:
+            self.wait += 1
+            if self.wait >= self.patience and self._reduce():
+                self.cooldown_counter, self.wait = self.cooldown, 0
+
+    def get_state(self) -> dict:
+        """Return what has to outlive an interruption."""
+        return super().get_state() | {"scales": [scale_of(optimizer) for optimizer in single_optimizers(self.model)]}
+
+    def set_state(self, state: dict) -> None:
+        """Go on from the state of an earlier run."""
+        super().set_state(state)
+        for optimizer, scale in zip(single_optimizers(self.model), state["scales"], strict=True):
+            self._scale_schedule(optimizer, scale)
+
+    def _reduce(self) -> bool:
+        """Lower the rate of every optimizer, and return whether there was anything to lower."""
+        reduced = False
+        for optimizer in single_optimizers(self.model):
+            rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+            if rate <= self.min_lr * (1 + 1e-6):  # rates are float32
+                continue
+            reduced = True
+            factor = max(self.factor, self.min_lr / rate)
+            if schedule_of(optimizer) is None:
+                optimizer.learning_rate = rate * factor
+            else:
+                self._scale_schedule(optimizer, factor * scale_of(optimizer))
+        return reduced
+
+    def _scale_schedule(self, optimizer, scale):
+        if scale != scale_of(optimizer):
+            optimizer.learning_rate = ScaledSchedule(schedule_of(optimizer), scale)
+            self.model.make_train_function(force=True)
+
+
+class BestModel(_Watching):
+    """Keep the best model on disk as `best.keras`, never half a file.
+
+    Keras' `ModelCheckpoint` writes over the last good file in place, forgets the best value when training is resumed,
+    and raises if it is to look every so many steps. A disk that is full, or not writable, is reported once; training
+    goes on.
+
+    Args:
+        monitor: What is watched: a column of the history.
+        mode: "min" if lower is better, or "max".
+        every: Steps between two looks within an epoch, when `monitor` must be a training metric; `None` looks at the
+            end of each epoch.
+        run_dir: Folder of the file; `None` takes that of `train`, and writes nothing without one.
+
+    Raises:
+        ValueError: On an unknown mode, or a validation metric to be watched every so many steps; in training, if there
+            is no such metric.
+    """
+
+    _STATE = ("best",)
+    min_delta = 0.0
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        mode: str = "min",
+        every: int | None = None,
+        run_dir: str | os.PathLike | None = None,
+    ):
+        super().__init__()
+        one_of(mode, "mode", ("min", "max"))
+        if every is not None and whole_number(every, "every") and monitor.startswith("val_"):
+            raise ValueError(
+                f"`monitor` is {monitor!r}, which is known at the end of an epoch only, but every={every} steps. Watch "
+                f"{monitor.removeprefix('val_')!r}, or leave `every` out."
+            )
+        self.monitor, self.mode, self.every, self.run_dir = monitor, mode, every, run_dir
+        self.best = None
+        self._warned = False
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Look, if it is time to."""
+        if self.every is not None and (batch + 1) % self.every < self._model.steps_per_execution:
+            self._look(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Save the model if this epoch is the best so far."""
+        if self.every is None:
+            self._look(logs)
+
+    def _look(self, logs):
+        value = self.get_monitor_value(logs)
+        if not self._is_improvement(value, self.best):
+            return
+        if self.run_dir is None:
+            self.best = value
+            return
+        path = Path(self.run_dir) / "best.keras"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as partial:
+                self.model.save(partial)
+            self.best = value  # of the file: what was not written does not count
+        except OSError as error:
+            if not self._warned:
+                warnings.warn(f"{path} was not written: {error}. Training goes on.", stacklevel=2)
+            self._warned = True
+
+
+class AveragedWeights(keras.callbacks.Callback):
+    """Validate, keep and end with the moving average of the weights instead of the last ones.
+
+    Keras' `SwapEMAWeights` swaps by adding and subtracting, which rounds the weights; leaves the average out when
+    training stops early; and hands the wrong weights to `predict`. Put this one first in the list, so that the others
+    see the average.
+
+    The optimizer must keep it: `make_optimizer(average=0.99)`, or `use_ema=True` in any Keras optimizer.
+
+    Raises:
+        ValueError: At the beginning of training, if the optimizer keeps no average.
+
+    Source: Polyak and Juditsky, 1992, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._raw = None  # the last weights, while the average is in the model
+        self._optimizer = None
+
+    def on_train_begin(self, logs=None):
+        """Check that there is an average."""
+        self._raw = self._optimizer = None
+        optimizer = unwrapped(self.model.optimizer)
+        if not getattr(optimizer, "use_ema", False):
+            raise ValueError(
+                f"The optimizer {optimizer.name!r} keeps no moving average of the weights. Make it with "
+                "`rt.make_optimizer(average=0.99)`, or pass use_ema=True to your own."
+            )
+        self._optimizer = optimizer
+        if optimizer.built and not self._has_begun():  # on JAX, Keras takes the average even before the first step
+            averages = optimizer._model_variables_moving_average
+            for average, variable in zip(averages, self.model.trainable_variables, strict=True):
+                average.assign(keras.ops.convert_to_numpy(variable))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Put the last weights back and train on."""
+        if self._raw is not None:
+            for variable, value in zip(self.model.trainable_variables, self._raw, strict=True):
+                variable.assign(value)
+            self._raw = None
+
+    def on_test_begin(self, logs=None):
+        """Put the average into the model."""
+        self._put_average()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Put the average into the model, if there was no validation."""
+        self._put_average()
+
+    def on_train_end(self, logs=None):
+        """Leave the average in the model."""
+        self._put_average()
+        self._separate()
+
+    def get_state(self) -> dict:
+        """Return the last weights, if the average is in the model."""
+        return {"raw": self._raw}
+
+    def set_state(self, state: dict) -> None:
+        """Go on from the state of an earlier run."""
+        self._raw = state["raw"]
+
+    def _put_average(self):
+        variables = self.model.trainable_variables  # on JAX this hands the state of the training step back, too
+        if self._raw is None and self._optimizer is not None and self._has_begun():
+            self._raw = [keras.ops.convert_to_numpy(variable) for variable in variables]
+            self._optimizer.finalize_variable_values(variables)
+            self._separate()
+
+    def _has_begun(self):
+        return keras.ops.convert_to_numpy(self._optimizer.iterations) > 0  # until then the average is all zero
+
+    def _separate(self):
+        """Copy the weights, which share their arrays on JAX with the average; the next step there would delete both."""
+        for variable in self.model.trainable_variables:
+            variable.assign(keras.ops.convert_to_numpy(variable))

@@ -1,0 +1,196 @@
+"""Train a network that has learnt something else before, layer by layer."""
+
+import copy
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from rnn_toolkit._checks import whole_number
+from rnn_toolkit.networks.optimization import make_optimizer
+from rnn_toolkit.networks.pooling import MaskedPooling
+from rnn_toolkit.training import train as training
+from rnn_toolkit.training.callbacks import default_callbacks
+from rnn_toolkit.training.identity import num_batches
+
+NORMALIZERS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
+
+
+def fine_tune(
+    model: keras.Model,
+    train,
+    validation=None,
+    *,
+    epochs: int = 10,
+    epochs_per_stage: int = 1,
+    learning_rate: float = 1e-3,
+    decay: float = 2.6,
+    schedule: str | None = "one_cycle",
+    batch_size: int = 32,
+    run_dir: str | os.PathLike | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    progress: str | None = "auto",
+) -> pd.DataFrame:
+    """Train a model whose lower layers know something already, without making them forget it.
+
+    In stages: first the head alone, then one layer more each time ("gradual unfreezing"); lower layers train at lower
+    rates ("discriminative rates"). Each stage goes on from the best weights of the one before, and with validation data
+    the model is left at the best weights of all stages. Afterwards it is compiled as before, with a fresh optimizer,
+    and the same layers are trainable as before, also if an error or Ctrl-C ends the training.
+
+    A layer is frozen with its `trainable`; it still drops out what it drops in training. Layers that were frozen from
+    the beginning stay so. A normalisation belongs to the layer below it, and what stands behind a `MaskedPooling` to
+    one head.
+
+    Args:
+        model: A compiled model, such as one of `classifier_from_language_model`; changed in place, as by `train`.
+        train: Training data, as in `train`.
+        validation: Data to stop and choose by, likewise.
+        epochs: Largest number of epochs of the last stage, in which all layers train.
+        epochs_per_stage: Those of each stage before; 0 trains all layers from the start.
+        learning_rate: Highest rate of the head.
+        decay: What the rate is divided by from one layer to the one below; 1 trains all at the same rate.
+        schedule: How the rate changes within each stage, as in `make_optimizer`; `None` leaves it constant. Gradients
+            are clipped.
+        batch_size: Rows in a batch of arrays.
+        run_dir: Folder for the runs of the stages, `stage-1` and so on, each a `run_dir` of `train`: whatever stopped
+            the training, the same call goes on. `None` writes nothing.
+        callbacks: Instead of `default_callbacks()`, in each stage; then the weights that the last stage ends with stay.
+        progress: "auto", "live" or `None`, as in `train`.
+
+    Returns:
+        The table that `train` returns, for all stages: a row an epoch, with the number of its `stage`.
+
+    Raises:
+        TypeError, ValueError: If the model is not compiled or has nothing to train, a number is out of range, the
+            schedule cannot know its steps, or what `train` raises.
+
+    Example:
+        >>> layers = [keras.layers.SimpleRNN(2), keras.layers.Dense(1)]
+        >>> model = keras.Sequential([keras.Input((3, 1)), *layers])
+        >>> model.compile(loss="mse")
+        >>> data = np.zeros((4, 3, 1)), np.zeros((4, 1))
+        >>> fine_tune(model, data, epochs=2, progress=None)["stage"].tolist()
+        [1, 2, 2]
+
+    Source: Howard and Ruder, 2018, "Universal language model fine-tuning for text classification", ACL; 2.6 is theirs.
+        "one_cycle" takes the place of their slanted triangles.
+    """
+    whole_number(epochs, "epochs")
+    whole_number(epochs_per_stage, "epochs_per_stage", minimum=0)
+    whole_number(batch_size, "batch_size")
+    if not 1 <= decay < float("inf"):
+        raise ValueError(f"`decay` must be at least 1. Received: {decay}. Try 2.6; 1 trains all layers at one rate.")
+    if not getattr(model, "compiled", False):
+        raise ValueError(f"Model {model.name!r} is not compiled. Call `model.compile(loss=...)` first.")
+    groups = _groups(model)
+    if not groups:
+        raise ValueError(f"Model {model.name!r} has no layer to train. Set `layer.trainable = True`, or build it.")
+    num_steps = None if schedule in (None, "constant", "plateau") else _num_steps(train, batch_size)
+    settings = model.get_compile_config()
+    layers, fixed = _trainability(model)
+    histories, best = [], (np.inf, None)
+    try:
+        for stage in range(1 if epochs_per_stage else len(groups), len(groups) + 1):
+            _put_back(layers, fixed)
+            for layer in itertools.chain.from_iterable(groups[:-stage]):
+                layer.trainable = False
+            stage_epochs = epochs if stage == len(groups) else epochs_per_stage
+            optimizer = make_optimizer(
+                learning_rate,
+                schedule=schedule,
+                steps=num_steps and max(num_steps * stage_epochs, 2),  # up and down takes two
+                rate_factors=_rate_factors(model, groups, decay),
+            )
+            _compile(model, {**settings, "optimizer": keras.saving.serialize_keras_object(optimizer)})
+            stop = _Stop()
+            chosen = default_callbacks(monitor="loss" if validation is None else "val_loss")
+            history = training.train(
+                model,
+                train,
+                validation,
+                epochs=stage_epochs,
+                batch_size=batch_size,
+                run_dir=None if run_dir is None else Path(run_dir) / f"stage-{stage}",
+                callbacks=[*(chosen if callbacks is None else callbacks), stop],
+                progress=progress,
+            )
+            histories.append(history.assign(stage=stage))
+            if callbacks is None and "val_loss" in history and history["val_loss"].min() < best[0]:
+                best = history["val_loss"].min(), [np.array(weight) for weight in model.get_weights()]
+            if stop.asked:
+                break
+    finally:
+        if best[1] is not None:
+            model.set_weights(best[1])
+        _put_back(layers, fixed)
+        _compile(model, settings)
+    history = pd.concat(histories)
+    return history.set_index(pd.RangeIndex(1, len(history) + 1, name="epoch"))
+
+
+class _Stop(keras.callbacks.Callback):
+    """Remember whether Ctrl-C ended a training, which `train` takes for its regular end."""
+
+    asked = False
+
+    def note(self, text):
+        """Take note of a training that did not come to its end."""
+        self.asked = True
+
+
+def _groups(model) -> list[list]:
+    """Return the layers that have something to train, in the groups that are unfrozen one by one, the lowest first."""
+    groups = []
+    for layer in model.layers:
+        if not layer.trainable_variables:
+            continue
+        if groups and (isinstance(layer, NORMALIZERS) or isinstance(groups[-1][0], MaskedPooling)):
+            groups[-1].append(layer)
+        else:
+            groups.append([layer])
+    return groups
+
+
+def _rate_factors(model, groups, decay) -> list[float]:
+    """Return what each trainable variable's rate is multiplied by; variables outside of all layers belong on top."""
+    factors = {}
+    for depth, group in enumerate(reversed(groups)):
+        for layer in group:
+            factors |= {id(variable): decay**-depth for variable in layer.variables}
+    return [factors.get(id(variable), 1.0) for variable in model.trainable_variables]
+
+
+def _num_steps(train, batch_size) -> int:
+    """Return the training steps in an epoch, or say that nobody knows them."""
+    if isinstance(train, tuple | list):
+        return -(-len(keras.tree.flatten(train[0])[0]) // batch_size)
+    steps = num_batches(train)
+    if steps is None:
+        raise ValueError(
+            f"`train` does not say how many batches it has: {type(train).__name__}. The schedule needs it; pass "
+            "arrays or a PyDataset, or schedule=None."
+        )
+    return steps
+
+
+def _trainability(model) -> tuple[list, list]:
+    """Return whether each layer is trainable, outer layers first, and the variables that are not."""
+    # Keras has no public way to all layers within layers; setting `trainable` on one sets it on those within.
+    layers = [(layer, layer.trainable) for layer in model._flatten_layers(include_self=False)]
+    return layers, [variable for variable in model.variables if not variable.trainable]
+
+
+def _put_back(layers, fixed):
+    for layer, trainable in layers:
+        layer.trainable = trainable
+    for variable in fixed:
+        variable.trainable = False
+
+
+def _compile(model, settings):
+    model.compile_from_config(copy.deepcopy(settings))  # Keras changes what it reads

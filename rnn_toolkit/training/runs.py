@@ -1,0 +1,371 @@
+"""A training's state: taken from the model, the data and all callbacks, kept on disk, and put back.
+
+`Run` is a Keras callback, the last of the list. What it writes is a function of the step alone, so that a training
+which goes on from it cannot be told from one that was never stopped.
+"""
+
+import contextlib
+import math
+import signal
+import threading
+import time
+import warnings
+
+import keras
+import numpy as np
+import pandas as pd
+
+from rnn_toolkit._checks import nearest
+from rnn_toolkit.training.identity import differences
+from rnn_toolkit.training.snapshots import Snapshots, random_state, replacing, set_random_state
+
+
+class Run(keras.callbacks.Callback):
+    """The state of a run: taken from the model and all callbacks, kept in snapshots, and put back.
+
+    It is the last of the callbacks, so that the others have done with a step or an epoch when it looks.
+    """
+
+    def __init__(self, epochs, *, seconds, steps):
+        super().__init__()
+        self.epochs, self.seconds, self.steps = epochs, seconds, steps
+        self.feed, self.callbacks, self.rows = None, [], []
+        self.epoch, self.step, self.stopped = 0, 0, False  # where the run stands: epochs done, steps in the next one
+        self.seed = int(np.random.randint(2**31))  # drawn from the global state, which `set_random_seed` sets
+        self._folder = self._snapshots = self._identity = self._restored = self._signal = None
+        self._logs, self._before, self._elapsed, self._cost, self._warned = {}, None, 0.0, 0.0, False
+        self.skipped = 0  # steps at the beginning of this epoch that an earlier call has done
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """Return a row per epoch."""
+        return pd.DataFrame(self.rows, index=pd.RangeIndex(1, len(self.rows) + 1, name="epoch"))
+
+    def open(self, folder, identity, *, resume, has_trained):
+        """Read where the run in a folder stands, if there is one, and refuse if it is another."""
+        self._folder, self._identity = folder, identity
+        self._snapshots = Snapshots(folder / "snapshots")
+        state = self._snapshots.read()
+        afresh = f"To start afresh, pass another folder, or delete this one: shutil.rmtree({str(folder)!r})."
+        if state is None:
+            strays = [name for name in ("best.keras", "history.csv") if (folder / name).exists()]
+            if strays:
+                raise ValueError(f"`run_dir` holds {' and '.join(strays)}, but no snapshot to go on from. {afresh}")
+            return
+        if not resume:
+            raise ValueError(f"`run_dir` holds a run of {state['epoch']} epochs, and resume=False. {afresh}")
+        differing = differences(state["identity"], identity, has_trained=has_trained)
+        if differing:
+            raise ValueError(f"`run_dir` holds another run: {'; '.join(differing)}. {afresh}")
+        self._restored = state
+        self.rows = state["history"]
+        for name in ("epoch", "step", "stopped", "seed"):
+            setattr(self, name, state[name])
+
+    def record(self, epoch, logs):
+        """Add a row to the history, with what the callbacks have put into the logs."""
+        names = sorted(logs, key=lambda name: name == "learning_rate")  # behind the metrics
+        row = {name: float(logs[name]) for name in names if np.ndim(logs[name]) == 0}
+        self.rows.append(row | {"seconds": time.perf_counter() - self._began})
+
+    def is_finished(self) -> bool:
+        """Return whether there is nothing left to train."""
+        return self._restored is not None and (self.epoch >= self.epochs or self.stopped)
+
+    @contextlib.contextmanager
+    def signals(self):
+        """Turn Ctrl-C and SIGTERM into a stop behind the step, where all of the state belongs together."""
+        numbers = (signal.SIGINT,) if self._snapshots is None else (signal.SIGINT, signal.SIGTERM)
+        if threading.current_thread() is not threading.main_thread():  # only there does Python take signals
+            numbers = ()
+        with _signals(self, numbers) as self._handlers:
+            yield
+
+    def interrupt(self, number):
+        """Stop behind this step."""
+        self._signal = number
+
+    def is_interrupted(self) -> bool:
+        """Return whether a stop is asked for and has not happened yet."""
+        return self._signal is not None
+
+    def leave(self, note: str):
+        """Let all callbacks end as they do behind a whole training: files closed, best weights restored."""
+        for callback in self.callbacks:
+            try:
+                if hasattr(callback, "note"):
+                    callback.note(note)
+                callback.on_train_end()
+            except Exception as error:  # whatever stopped the training is the error to show
+                warnings.warn(f"{type(callback).__name__}.on_train_end failed: {error}", stacklevel=3)
+
+    def leave_at_best(self, model):
+        """Put a finished run's state into the model and end it again."""
+        stateful = [callback for callback in self.callbacks if hasattr(callback, "set_state")]
+        for callback in stateful:
+            callback.set_model(model)
+            callback.set_params({"epochs": self.epochs, "steps": None, "verbose": 0})
+            callback.on_train_begin()
+        self.set_model(model)
+        self._build()
+        self._restore()
+        self._write_history()  # a kill behind the last snapshot may have come before it
+        for callback in stateful:
+            callback.on_train_end()
+
+    def where_it_stands(self) -> str:
+        """Say how far the run has come, and what to do."""
+        done = f"The training stopped behind epoch {self.epoch} and {self.step} steps, at its best weights so far."
+        return done if self._folder is None else f"{done} The same call goes on from the last snapshot."
+
+    # What Keras calls.
+
+    def on_train_begin(self, logs=None):
+        self._build()
+        if self._restored is not None:
+            self._restore()
+        elif self._snapshots is not None:
+            self._save(must=True)
+        self._began = self._saved = time.perf_counter()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        resumed = self._restored is not None and self.step > 0
+        if not resumed:
+            self.step, self._elapsed = 0, 0.0
+        if self.feed is not None:
+            self.feed.set_epoch(epoch, skip=self.step)
+        if resumed:
+            self._assign(self._model.metrics_variables, self._restored["metrics"])
+            self._skip(self.step)
+        self.skipped, self._restored = self.step, None
+        self._before = None
+        self._began = time.perf_counter() - self._elapsed
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step, self._logs = batch + 1, logs
+        if self._signal is not None or self._is_due():
+            self._save_within_epoch()
+            self._heed_signal()
+
+    def on_test_begin(self, logs=None):
+        # What a validation changes: it resets the metrics, and recurrent layers draw from their seeds even there. A run
+        # that is stopped within it goes on from its beginning.
+        model = self.model
+        self._before = {
+            "metrics": _values(model.metrics_variables),
+            "random": random_state(),
+            "fixed": {id(one): keras.ops.convert_to_numpy(one) for one in model.non_trainable_variables},
+        }
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self._signal is not None:
+            self._save_within_epoch()
+            self._heed_signal()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epoch, self.step, self.stopped = epoch + 1, 0, bool(self.model.stop_training)
+        self._before, self._elapsed = None, 0.0
+        must = self.stopped or self.epoch == self.epochs or self.steps is not None or self._signal is not None
+        if self._snapshots is not None and (must or self._affordable()):
+            self._save()
+        self._heed_signal()
+
+    # The state, out and in.
+
+    def _save_within_epoch(self):
+        if self.feed is not None and self._snapshots is not None:
+            self._save()
+
+    def _save(self, *, must=False):
+        began = time.perf_counter()
+        model = self.model  # on JAX this hands the state of the training step back to the model
+        before = self._before or {"metrics": _values(model.metrics_variables), "random": random_state(), "fixed": {}}
+        variables = self._variables()
+        values = [before["fixed"].get(id(one), value) for one, value in zip(variables, _values(variables), strict=True)]
+        state = {
+            "identity": self._identity,
+            "epoch": self.epoch,
+            "step": self.step,
+            "stopped": self.stopped,
+            "seed": self.seed,
+            "history": self.rows,
+            "logs": {name: float(value) for name, value in (self._logs or {}).items() if np.ndim(value) == 0},
+            "seconds": time.perf_counter() - self._began if self.step else 0.0,
+            "variables": values,
+            "metrics": before["metrics"] if self.step else [],
+            "random": before["random"],
+            "callbacks": [
+                {"name": type(callback).__name__, "state": callback.get_state()}
+                for callback in self.callbacks
+                if hasattr(callback, "get_state")
+            ],
+        }
+        try:
+            self._snapshots.write(state)
+            self._write_history()
+        except OSError as error:
+            if must:
+                raise
+            if not self._warned:
+                warnings.warn(f"A snapshot could not be written: {error}. Training goes on.", stacklevel=2)
+            self._warned = True
+        self._saved = time.perf_counter()
+        self._cost = self._saved - began
+
+    def _write_history(self):
+        if self.rows:
+            with replacing(self._folder / "history.csv") as partial:
+                self.history.to_csv(partial)
+
+    def _restore(self):
+        state = self._restored
+        self._assign(self._variables(), state["variables"])
+        stored = list(state["callbacks"])
+        for callback in self.callbacks:
+            if not hasattr(callback, "set_state"):
+                continue
+            match = next((one for one in stored if one["name"] == type(callback).__name__), None)
+            if match is not None:
+                stored.remove(match)
+                callback.set_state(match["state"])
+        if stored:
+            names = ", ".join(one["name"] for one in stored)
+            warnings.warn(f"The run had callbacks that this call lacks: {names}. It goes on without.", stacklevel=2)
+        self._logs, self._elapsed = state["logs"], state["seconds"]
+        set_random_state(state["random"])
+
+    def _build(self):
+        """Make the variables of optimizer and metrics, which Keras makes in the first step on TensorFlow."""
+        model = self._model
+        if self.feed is not None:
+            model._symbolic_build(data_batch=self.feed[0])
+        elif not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+
+    def _variables(self):
+        """Return all that a step changes but the metrics: weights, seeds, what the optimizer keeps."""
+        known, variables = set(), []
+        for variable in [*self._model.variables, *self._model.optimizer.variables]:
+            if id(variable) not in known:
+                known.add(id(variable))
+                variables.append(variable)
+        return variables
+
+    @staticmethod
+    def _assign(variables, values):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    def _skip(self, steps):
+        """Take the next steps without training, as they are done."""
+        model, train_function, logs = self._model, self._model.train_function, dict(self._logs)
+        left = math.ceil(steps / model.steps_per_execution)
+
+        def skipping(*arguments):  # the data, an iterator or a list of batches; on JAX the state comes first
+            nonlocal left
+            if not left:
+                model.train_function = train_function
+                return train_function(*arguments)
+            left -= 1
+            if not isinstance(arguments[-1], list):
+                for _ in range(model.steps_per_execution):
+                    next(arguments[-1], None)
+            return (logs, arguments[0]) if len(arguments) == 2 else logs
+
+        model.train_function = skipping
+
+    # When to look up from the work.
+
+    def _is_due(self):
+        if self._snapshots is None or self.feed is None:
+            return False
+        if self.steps is not None:
+            return self.step % self.steps == 0
+        return time.perf_counter() - self._saved >= self.seconds and self._affordable()
+
+    def _affordable(self):
+        return time.perf_counter() - self._saved >= 50 * self._cost
+
+    def _heed_signal(self):
+        number, self._signal = self._signal, None
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if number is not None:  # the snapshot is written: let it do what it would have done
+            ours = signal.signal(number, self._handlers[number])
+            signal.raise_signal(number)
+            signal.signal(number, ours)
+
+
+def _values(variables) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+class RunCallbacks(keras.callbacks.CallbackList):
+    """Keras' list of callbacks, which does not see the steps that are skipped, and complains in time."""
+
+    def __init__(self, callbacks, **params):
+        super().__init__(callbacks, add_history=True, **params)
+        self._run = callbacks[-1]
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        if self._run.feed is not None and type(self._run.model).train_step is keras.Model.train_step:
+            _refuse_unknown_monitors(self.callbacks, self._run.model)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch >= self._run.skipped:
+            super().on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch >= self._run.skipped:
+            super().on_train_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not logs:
+            raise ValueError("The training data gave no batch. Pass data with at least one row.")
+        with contextlib.suppress(AttributeError):  # of several optimizers, none has the rate
+            rate = self._run.model.optimizer.learning_rate
+            logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate))  # before a callback lowers it
+        super().on_epoch_end(epoch, logs)
+
+
+@contextlib.contextmanager
+def _signals(run, numbers):
+    """Tell a run of signals; a second Ctrl-C does not wait for the end of the step."""
+
+    def tell(number, frame):
+        if number == signal.SIGINT and run.is_interrupted():
+            raise KeyboardInterrupt
+        run.interrupt(number)
+
+    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, tell)
+    try:
+        yield before
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def monitored(callback) -> str | None:
+    """Return what a callback watches, if anything: Keras' `ModelCheckpoint` has a monitor even where it saves all."""
+    monitor = getattr(callback, "monitor", None)
+    return monitor if isinstance(monitor, str) and getattr(callback, "save_best_only", True) else None
+
+
+def _refuse_unknown_monitors(callbacks, model):
+    """Name the metrics before training, where no callback can add some."""
+    if not all(type(one).__module__.startswith(("keras.", "rnn_toolkit.")) for one in callbacks):
+        return
+    names = list(model.get_metrics_result())
+    names += [f"val_{name}" for name in names] + ["learning_rate"]
+    for callback in callbacks:
+        monitor = monitored(callback)
+        if monitor is not None and monitor not in names:
+            raise ValueError(
+                f"{type(callback).__name__} watches {monitor!r}, which is not among the metrics. There are: "
+                f"{', '.join(names)}.{nearest(monitor, names)} Watch one of them, or add it to `metrics` of "
+                "`model.compile`."
+            )

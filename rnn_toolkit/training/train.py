@@ -1,0 +1,277 @@
+"""Fit any Keras model, keep the best of it, and go on after whatever happened, as if it had not happened."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from rnn_toolkit._checks import one_of, whole_number
+from rnn_toolkit.training.callbacks import AveragedWeights, default_callbacks
+from rnn_toolkit.training.feeding import positioned
+from rnn_toolkit.training.identity import identity_of, num_batches
+from rnn_toolkit.training.progress import LiveCurves, Progress, is_interactive
+from rnn_toolkit.training.runs import Run, RunCallbacks, monitored
+from rnn_toolkit.training.snapshots import held
+
+# Keras' own that begin anew in each `fit`, and what takes their place.
+FORGETFUL = {
+    keras.callbacks.EarlyStopping: "rt.callbacks.EarlyStopping",
+    keras.callbacks.ReduceLROnPlateau: "rt.callbacks.ReduceLROnPlateau",
+    keras.callbacks.ModelCheckpoint: "rt.callbacks.BestModel",
+    keras.callbacks.SwapEMAWeights: "rt.callbacks.AveragedWeights",
+    keras.callbacks.BackupAndRestore: "the snapshots of `train`",
+}
+
+
+def train(
+    model: keras.Model,
+    train,
+    validation=None,
+    *,
+    epochs: int = 100,
+    batch_size: int = 32,
+    run_dir: str | os.PathLike | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    resume: bool = True,
+    snapshot_seconds: float = 60.0,
+    snapshot_steps: int | None = None,
+    progress: str | None = "auto",
+) -> pd.DataFrame:
+    """Fit a model, stop when it no longer gets better, and leave it at its best weights.
+
+    With a `run_dir` nothing is lost: whatever stopped a training, the same call goes on, and ends where it would have
+    ended (bit for bit on a CPU). A finished run returns its history at once; with more `epochs` it goes on from there.
+    Ctrl-C, the notebook's stop button and an error all leave the model at its best weights; SIGTERM writes a snapshot
+    before the process ends.
+
+    Works on any compiled Keras model and any data that Keras takes. A `tf.data.Dataset` cannot be put back to a step,
+    so its runs go on from the beginning of an epoch, and a shuffled one in another order; a warning says so.
+
+    Args:
+        model: A compiled model; changed in place, as `fit` does.
+        train: Training data: `Windows`, another `PyDataset`, a `tf.data.Dataset`, or a tuple of arrays `(x, y)` or
+            `(x, y, sample_weight)`.
+        validation: Data to stop and choose by, likewise. Without it the training loss is watched.
+        epochs: Largest number of passes through the training data, those of earlier calls included.
+        batch_size: Rows in a batch of arrays.
+        run_dir: Folder for the run, made if missing: `best.keras` (the best model so far), `history.csv`, and
+            `snapshots/` to go on from. Each file is whole at any moment. `None` writes nothing.
+        callbacks: Instead of `default_callbacks()` (and `AveragedWeights` if the optimizer keeps an average): Keras
+            callbacks, or an empty list for none.
+        resume: Whether to go on if `run_dir` holds a run. With `False` that is an error, and nothing is overwritten.
+        snapshot_seconds: Seconds between two snapshots within an epoch. One is written at the end of each epoch, too.
+            Both wait while writing would take more than a fiftieth of the time.
+        snapshot_steps: Steps between two snapshots within an epoch, instead of seconds, at whatever cost.
+        progress: "auto" shows one moving line in a terminal or notebook; "live" draws the curves as they grow;
+            `None` is silent.
+
+    Returns:
+        One row per epoch, earlier calls included: loss and metrics, those of the validation data (`val_…`), learning
+        rate and seconds; the index is the epoch, from 1.
+
+    Raises:
+        TypeError, ValueError: If the model is not compiled or not built; there is no training data; a callback watches
+            validation data and there are none, or what is not among the metrics; or `run_dir` cannot be written, is in
+            use, or holds another run (the differences are listed).
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2, 1)), keras.layers.SimpleRNN(1)])
+        >>> model.compile("sgd", "mse")
+        >>> history = train(model, (np.zeros((4, 2, 1)), np.zeros((4, 1))), epochs=2, progress=None)
+        >>> history.index.tolist(), "loss" in history
+        ([1, 2], True)
+    """
+    whole_number(epochs, "epochs")
+    whole_number(batch_size, "batch_size")
+    one_of(progress, "progress", ("auto", "live", None))
+    if snapshot_steps is not None:
+        whole_number(snapshot_steps, "snapshot_steps")
+    if not snapshot_seconds > 0:
+        raise ValueError(f"`snapshot_seconds` must be positive. Received: {snapshot_seconds}. Pass 60, say.")
+    if not getattr(model, "compiled", False):
+        raise ValueError(f"Model {model.name!r} is not compiled. Call `model.compile(optimizer, loss)` first.")
+    if not model.built:
+        raise ValueError(
+            f"Model {model.name!r} is not built: it has no weights yet. Give it a `keras.Input`, or call it once on a "
+            "batch: model(x[:1])."
+        )
+    train, validation = _checked(train, "train"), None if validation is None else _checked(validation, "validation")
+    monitor = "loss" if validation is None else "val_loss"
+    if callbacks is None:
+        averages = [AveragedWeights()] if getattr(model.optimizer, "use_ema", False) else []
+        callbacks = averages + default_callbacks(monitor=monitor)
+    callbacks = list(callbacks)
+    if validation is None:
+        _refuse_validation_monitors(callbacks)
+    run = Run(epochs, seconds=snapshot_seconds, steps=snapshot_steps)
+    with contextlib.ExitStack() as stack:
+        if run_dir is not None:
+            folder = Path(run_dir)
+            stack.enter_context(held(folder))
+            identity = identity_of(model, train, validation, batch_size=batch_size)
+            has_trained = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) > 0
+            run.open(folder, identity, resume=resume, has_trained=has_trained)
+            _report_forgetful(callbacks)
+        run.feed = positioned(train, batch_size=batch_size, seed=run.seed)
+        if run.feed is None and run_dir is not None:
+            warnings.warn(
+                f"Training data of type {type(train).__name__} cannot be put back to a step. Should this run be "
+                "interrupted, it goes on from the beginning of an epoch, and if the data are shuffled, in another "
+                "order. Pass arrays or a PyDataset to be exact.",
+                stacklevel=2,
+            )
+        record = keras.callbacks.LambdaCallback(on_epoch_end=run.record)
+        run.callbacks = [*callbacks, record, *_shown(progress, epochs, monitor, run)]
+        stack.enter_context(_handed(run.callbacks, run_dir=run_dir, data=run.feed, probe=_first_inputs(train)))
+        if run.is_finished():
+            run.leave_at_best(model)
+            return run.history
+        x, y, weight = (*train, None)[:3] if isinstance(train, tuple) else (train, None, None)
+        if run.feed is not None:
+            x, y, weight = run.feed, None, None
+        stack.enter_context(run.signals())
+        try:
+            model.fit(
+                x,
+                y,
+                sample_weight=weight,
+                batch_size=batch_size if y is not None else None,
+                validation_data=validation,
+                validation_batch_size=batch_size if isinstance(validation, tuple) else None,
+                initial_epoch=run.epoch,
+                epochs=epochs,
+                shuffle=run.feed is None and isinstance(train, tuple | keras.utils.PyDataset),
+                callbacks=RunCallbacks([*run.callbacks, run], model=model, epochs=epochs, steps=num_batches(x)),
+                verbose=0,
+            )
+        except KeyboardInterrupt:
+            run.leave("stopped" if run_dir is None else "stopped; the same call goes on")
+        except BaseException as error:
+            run.leave(f"stopped by {type(error).__name__}")
+            if run.epoch or run.step:
+                error.add_note(run.where_it_stands())
+            raise
+    return run.history
+
+
+def load_best(run_dir: str | os.PathLike) -> keras.Model:
+    """Load the best model of a run, which may still be going on.
+
+    Args:
+        run_dir: Folder that was given to `train`.
+
+    Returns:
+        The compiled model.
+
+    Raises:
+        FileNotFoundError: If there is none.
+
+    Example:
+        >>> import tempfile
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="head")])
+        >>> model.compile("sgd", "mse")
+        >>> folder = tempfile.mkdtemp()
+        >>> _ = train(model, (np.zeros((4, 1)), np.zeros((4, 1))), epochs=1, run_dir=folder, progress=None)
+        >>> load_best(folder).layers[0].name
+        'head'
+    """
+    return keras.saving.load_model(_existing(run_dir, "best.keras"))
+
+
+def load_history(run_dir: str | os.PathLike) -> pd.DataFrame:
+    """Load the history of a run, which may still be going on.
+
+    Args:
+        run_dir: Folder that was given to `train`.
+
+    Returns:
+        The table that `train` returns, up to the last epoch that was finished.
+
+    Raises:
+        FileNotFoundError: If there is none.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "history.csv").write_text("epoch,loss\\n1,0.5\\n2,0.25\\n")
+        >>> load_history(folder).loss.tolist()
+        [0.5, 0.25]
+    """
+    # As text first: before pandas 3 its own reading of numbers was not exact to the last bit.
+    history = pd.read_csv(_existing(run_dir, "history.csv"), dtype=str).astype("float64")
+    return history.set_index(pd.RangeIndex(1, len(history) + 1, name="epoch")).drop(columns="epoch")
+
+
+def _refuse_validation_monitors(callbacks):
+    for callback in callbacks:
+        monitor = monitored(callback)
+        if monitor is not None and monitor.startswith("val_"):
+            raise ValueError(
+                f"{type(callback).__name__} watches {monitor!r}, but there are no validation data. Pass `validation`, "
+                f"or watch {monitor.removeprefix('val_')!r}."
+            )
+
+
+def _report_forgetful(callbacks):
+    for callback in callbacks:
+        better = FORGETFUL.get(type(callback))
+        if better is not None and getattr(callback, "save_best_only", True):
+            name = type(callback).__name__
+            warnings.warn(f"keras.callbacks.{name} forgets its state on a resume. Take {better}.", stacklevel=3)
+
+
+@contextlib.contextmanager
+def _handed(callbacks, **gifts):
+    """Give callbacks what they have an empty attribute for, and take it back in the end."""
+    given = []
+    for callback in callbacks:
+        for name, gift in gifts.items():
+            if getattr(callback, name, gift) is None:
+                setattr(callback, name, gift)
+                given.append((callback, name))
+    try:
+        yield
+    finally:
+        for callback, name in given:
+            setattr(callback, name, None)
+
+
+def _checked(data, name):
+    """Return arrays as a tuple and data sets as they are, or say why there is nothing to train on."""
+    if isinstance(data, tuple | list):
+        if len(data) not in (2, 3):
+            raise ValueError(f"`{name}` must be (x, y) or (x, y, sample_weight). Received: {len(data)} items.")
+        leaves = keras.tree.flatten(data[0])
+        if not leaves or not len(leaves[0]):
+            raise ValueError(f"`{name}` holds no rows: x has shape {np.shape(data[0])}.")
+        return tuple(data)
+    if num_batches(data) == 0:
+        raise ValueError(f"`{name}` holds no batch. Received: {data!r}. Pass data with at least one row.")
+    return data
+
+
+def _first_inputs(data):
+    """Return a few rows of x, to look at the model with; `None` for data that can be read only once."""
+    if isinstance(data, tuple):
+        return keras.tree.map_structure(lambda array: array[:64], data[0])
+    return data[0][0] if isinstance(data, keras.utils.PyDataset) else None
+
+
+def _shown(progress, epochs, monitor, run):
+    if progress is None or not is_interactive():
+        return []
+    if progress == "live":
+        return [LiveCurves(lambda: run.history, epochs, monitor=monitor)]
+    return [Progress(epochs, monitor=monitor)]
+
+
+def _existing(run_dir, name) -> Path:
+    path = Path(run_dir) / name
+    if not path.exists():
+        raise FileNotFoundError(f"There is no {name} in {run_dir}. Pass the `run_dir` of a training, `rt.train(…)`.")
+    return path

@@ -1,0 +1,217 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from rnn_toolkit.tables import axis
+from rnn_toolkit.tables.axis import infer_frequency, regular_axis, time_index
+from rnn_toolkit.tables.task import ForecastTask
+from rnn_toolkit.tables.windows import Windows
+
+FREQUENCIES = [
+    *(("h", None), ("15min", None), ("2h", None), ("D", None), ("2D", None), ("B", None), ("W-SAT", None)),
+    *(("W-MON", None), ("MS", None), ("ME", None), ("QE-DEC", None), ("YE-DEC", None)),
+    *(("h", "UTC"), ("h", "Europe/Berlin"), ("D", "Europe/Berlin")),
+]
+
+
+def frame_at(times, **columns) -> pd.DataFrame:
+    """Return a frame of one column, 0, 1, 2 ..., whose rows stand at these times."""
+    return pd.DataFrame({"load": np.arange(len(times), dtype=float), **columns}, index=times)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the frequency, with and without gaps
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("frequency", "zone"), FREQUENCIES)
+def test_the_frequency_is_read_off_a_whole_axis(frequency, zone):
+    assert infer_frequency(pd.date_range("2024-03-28", periods=30, freq=frequency, tz=zone)) == frequency
+
+
+@pytest.mark.parametrize(("frequency", "zone"), FREQUENCIES)
+def test_the_frequency_is_read_off_an_axis_with_gaps(frequency, zone):
+    times = pd.date_range("2024-03-28", periods=60, freq=frequency, tz=zone)
+    assert infer_frequency(times.delete([3, 4, 11, 25, 40, 41, 57])) == frequency
+
+
+def test_business_days_with_a_holiday_each_week_are_no_calendar_days():
+    times = pd.date_range("2024-01-01", periods=20, freq="B")  # four weeks from a Monday
+    assert infer_frequency(times.delete([3, 7, 11, 18])) == "B"
+
+
+def test_two_rows_are_as_far_apart_as_they_are():
+    assert infer_frequency(pd.DatetimeIndex(["2024-01-01 00:00", "2024-01-01 06:00"])) == "6h"
+    assert infer_frequency(pd.DatetimeIndex(["2024-01-01", "2024-01-04"])) == "3D"
+
+
+@pytest.mark.parametrize("step", [1, 5])
+def test_the_step_of_whole_numbers_is_their_least_distance(step):
+    assert infer_frequency(pd.Index(np.array([0, 2, 3, 7]) * step)) == step
+
+
+def test_the_frequency_of_one_row_cannot_be_read():
+    with pytest.raises(ValueError, match=r"frequency cannot be read off 1 time step. Pass more rows, or `frequency=`"):
+        Windows(frame_at(pd.DatetimeIndex(["2024-01-01"])), ForecastTask("load", 1, 1))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the axis
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("frequency", "zone"), FREQUENCIES)
+def test_an_axis_reaches_before_and_after_as_pandas_would(frequency, zone):
+    times = pd.date_range("2024-03-28", periods=12, freq=frequency, tz=zone)
+    longer = regular_axis(times[4], times[8], frequency, before=4, after=3)
+    assert longer.tolist() == times.tolist()
+
+
+def test_an_axis_of_whole_numbers_reaches_before_and_after():
+    assert regular_axis(10, 20, 5, before=2, after=1).tolist() == [0, 5, 10, 15, 20, 25]
+
+
+def test_days_stay_at_midnight_where_summer_time_begins():
+    first = pd.Timestamp("2024-04-02", tz="Europe/Berlin")
+    assert regular_axis(first, first, "D", before=4)[0] == pd.Timestamp("2024-03-29", tz="Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("times", "frequency", "message"),
+    [
+        (
+            pd.date_range("2024", periods=5, freq="h"),
+            1,
+            "holds timestamps, but the frequency is 1. Pass one such as 'h'",
+        ),
+        (pd.RangeIndex(5), "h", "holds whole numbers, but the frequency is 'h'. Pass one such as 1"),
+    ],
+)
+def test_a_frequency_of_the_other_kind_is_refused(times, frequency, message):
+    with pytest.raises(TypeError, match=message):
+        Windows(frame_at(times), ForecastTask("load", 1, 1, frequency=frequency))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the time of each row
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_periods_stand_at_their_start():
+    times = time_index(frame_at(pd.period_range("2024-01", periods=3, freq="M")), ForecastTask("load", 1, 1))
+    assert times.tolist() == list(pd.date_range("2024-01-01", periods=3, freq="MS"))
+
+
+def test_times_may_be_a_column_or_the_index():
+    times = pd.date_range("2024", periods=3, freq="D")
+    of_index = time_index(frame_at(times), ForecastTask("load", 1, 1))
+    of_column = time_index(frame_at(range(3), day=times), ForecastTask("load", 1, 1, time="day"))
+    assert of_index.equals(of_column)
+
+
+@pytest.mark.parametrize("missing", [pd.NaT, None])
+def test_a_missing_timestamp_is_found_by_its_row(missing):
+    times = pd.DatetimeIndex(["2024-01-01", missing, "2024-01-03"])
+    with pytest.raises(ValueError, match=r"The index lacks a timestamp in row 1. Drop such rows"):
+        time_index(frame_at(times), ForecastTask("load", 1, 1))
+
+
+def test_a_missing_whole_number_is_found_by_its_row():
+    frame = frame_at(range(3), step=pd.array([1, None, 3], dtype="Int64"))
+    with pytest.raises(ValueError, match="The column 'step' lacks a timestamp in row 1"):
+        time_index(frame, ForecastTask("load", 1, 1, time="step"))
+
+
+def test_row_numbers_beside_a_column_of_timestamps_are_refused():
+    frame = frame_at(range(3), day=pd.date_range("2024", periods=3))
+    with pytest.raises(ValueError, match="axis would be the row numbers, although column 'day' holds timestamps"):
+        time_index(frame, ForecastTask("load", 1, 1))
+
+
+@pytest.mark.parametrize("times", [["2024-01-01", "2024-01-02"], [1.0, 2.0], [True, False]])
+def test_times_that_are_neither_timestamps_nor_whole_numbers_are_refused(times):
+    with pytest.raises(TypeError, match=r"The index must hold timestamps or whole numbers.*Convert it with"):
+        time_index(frame_at(pd.Index(times)), ForecastTask("load", 1, 1))
+
+
+def test_timestamps_among_other_objects_are_refused():
+    frame = frame_at(range(2), day=pd.Series([pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-02")], dtype=object))
+    with pytest.raises(TypeError, match=r"The column 'day' must hold timestamps.*Received: object, such as Timestamp"):
+        time_index(frame, ForecastTask("load", 1, 1, time="day"))
+
+
+def test_an_index_of_several_levels_is_refused():
+    index = pd.MultiIndex.from_product([["a"], pd.date_range("2024", periods=2)])
+    with pytest.raises(TypeError, match=r"The index has several levels.*frame\.reset_index\(\)"):
+        time_index(frame_at(index), ForecastTask("load", 1, 1))
+
+
+def test_offsets_that_change_from_row_to_row_are_refused():
+    winter, summer = pd.Timestamp("2024-03-30T12:00+01:00"), pd.Timestamp("2024-03-31T12:00+02:00")
+    times = pd.Series([winter] * 10_001 + [summer], dtype=object)  # it may change late
+    with pytest.raises(
+        ValueError, match=r"The column 'day' changes its time zone \(or offset\) from row to row.*utc=True"
+    ):
+        time_index(frame_at(range(len(times)), day=times), ForecastTask("load", 1, 1, time="day"))
+
+
+def test_the_order_of_timestamps_is_checked_by_row():
+    times = pd.DatetimeIndex(["2024-01-01", "2024-01-03", "2024-01-02"])
+    with pytest.raises(
+        ValueError, match=r"Time goes back at 2024-01-02 00:00:00 \(row 2 of the table\). Sort the table"
+    ):
+        Windows(frame_at(times), ForecastTask("load", 1, 1))
+
+
+def test_a_timestamp_that_repeats_is_found_by_row_and_series():
+    frame = frame_at(range(5), shop=["a", "b", "a", "b", "b"], day=[1, 1, 2, 2, 2])
+    with pytest.raises(ValueError, match=r"Time repeats at 2 \(row 4 of series 'b'\). Drop the duplicates"):
+        Windows(frame, ForecastTask("load", 1, 1, time="day", series="shop"))
+
+
+def test_days_in_descending_order_are_told_to_be_sorted_and_nothing_of_summer_time():
+    with pytest.raises(
+        ValueError, match=r"Time goes back at 2024-01-02 00:00:00 \(row 1 of the table\).*with `series=`\.$"
+    ):
+        Windows(frame_at(pd.date_range("2024", periods=3)[::-1]), ForecastTask("load", 1, 1))
+
+
+def test_the_hour_that_repeats_in_autumn_is_told_as_a_time_zone_change():
+    local = pd.date_range("2024-10-26 12:00", periods=24, freq="h", tz="Europe/Berlin").tz_localize(None)
+    with pytest.raises(ValueError, match=r"Time repeats at 2024-10-27 02:00:00.*a time-zone change: see `ambiguous=`"):
+        Windows(frame_at(local), ForecastTask("load", 1, 1))
+
+
+def test_quarters_of_an_hour_that_repeat_in_autumn_are_told_as_a_time_zone_change():
+    local = pd.date_range("2024-10-27 00:00", periods=24, freq="15min", tz="Europe/Berlin").tz_localize(None)
+    with pytest.raises(
+        ValueError, match=r"Time goes back at 2024-10-27 02:00:00.*a time-zone change: see `ambiguous=`"
+    ):
+        Windows(frame_at(local), ForecastTask("load", 1, 1))
+
+
+def test_an_irregular_axis_is_shown_by_its_timestamp():
+    times = pd.DatetimeIndex(["2024-01-01 00:00", "2024-01-01 02:00", "2024-01-01 05:00", "2024-01-01 07:00"])
+    with pytest.raises(ValueError, match="irregular: 2024-01-01 05:00:00 is not a step of frequency '2h' counted from"):
+        Windows(frame_at(times), ForecastTask("load", 1, 1))
+
+
+def test_rows_a_millisecond_apart_over_years_are_refused_before_memory_runs_out(monkeypatch):
+    monkeypatch.setattr(axis, "regular_axis", lambda *_, **__: pytest.fail("the axis was laid out"))
+    times = pd.date_range("2020-01-01", periods=40, freq="30D").insert(1, pd.Timestamp("2020-01-01 00:00:00.001"))
+    with pytest.raises(
+        ValueError, match=r"irregular: 2020-01-01 00:00:00 and 2020-01-01 00:00:00.001000 are much closer"
+    ):
+        infer_frequency(times)
+
+
+def test_an_axis_that_is_mostly_gaps_is_refused():
+    with pytest.raises(ValueError, match="full of gaps: the table has 4 rows where its axis has 101 steps"):
+        Windows(frame_at([0, 1, 2, 100]), ForecastTask("load", 1, 1))
+
+
+def test_series_of_mixed_frequencies_are_refused():
+    hours, days = pd.date_range("2024", periods=48, freq="h"), pd.date_range("2024", periods=3, freq="D")
+    frame = frame_at(range(51), shop=["hourly"] * 48 + ["daily"] * 3, time=hours.append(days))
+    with pytest.raises(ValueError, match="mixed frequencies: 'daily' has one row every 24 steps"):
+        Windows(frame, ForecastTask("load", 1, 1, time="time", series="shop"))

@@ -1,0 +1,338 @@
+"""Forecasts come in the shape of the user's table; intervals cover; what is missing is named."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import rnn_toolkit as rt
+from rnn_toolkit.tables.layers import raw_units_of
+
+
+def repeats_last_season(task, frame, **options) -> keras.Model:
+    """Return a forecaster that repeats the last season (the last value without one), and adds nothing to it."""
+    windows = rt.Windows(frame, task)
+    model = rt.build_forecaster(windows, rt.recurrent_layers("gru", (4,)), **options)
+    highway = raw_units_of(model).core
+    kernel = np.zeros((task.lookback + 1, task.horizon), dtype="float32")
+    if task.season_length is not None:
+        steps = np.arange(task.horizon)
+        kernel[task.lookback - task.season_length + steps % task.season_length, steps] = 1
+    highway.start_from(kernel)
+    return model
+
+
+@pytest.fixture
+def days() -> pd.DataFrame:
+    """Return a saw of seven days, 0 to 6, for ten weeks."""
+    index = pd.date_range("2024-01-01", periods=70, freq="D", name="day")
+    return pd.DataFrame({"sales": np.arange(70.0) % 7}, index=index)
+
+
+@pytest.fixture
+def weekly(days):
+    """Return a model that repeats the last week of that saw."""
+    return repeats_last_season(rt.ForecastTask("sales", horizon=3, lookback=14, season_length=7), days)
+
+
+@pytest.fixture
+def shops() -> pd.DataFrame:
+    """Return two shops of very different size, with a promotion that is known ahead and weather that is not."""
+    rows = [
+        {"shop": shop, "hour": pd.Timestamp("2024-01-01") + pd.Timedelta(hours=hour), "sales": size * (hour % 4 + 1.0)}
+        for shop, size in (("corner", 1), ("mall", 100))
+        for hour in range(40)
+    ]
+    frame = pd.DataFrame(rows)
+    return frame.assign(promotion=(frame.hour.dt.hour % 3).astype(float), sky="sun", rain=0.5 * frame.index)
+
+
+@pytest.fixture
+def shop_task():
+    return rt.ForecastTask(
+        "sales", 4, 8, time="hour", series="shop", known="promotion", observed=("sky", "rain"), season_length=4
+    )
+
+
+def coming(shops, hours=4) -> pd.DataFrame:
+    """Return the future rows of all shops."""
+    times = pd.date_range(shops.hour.max(), periods=hours + 1, freq="h")[1:]
+    return pd.DataFrame([(shop, time, 1.0) for shop in shops.shop.unique() for time in times],
+                        columns=["shop", "hour", "promotion"])  # fmt: skip
+
+
+def test_the_forecast_goes_on_where_the_table_ends_in_its_units(weekly, days):
+    result = rt.forecast(weekly, days)
+    assert result.index.tolist() == list(pd.date_range("2024-03-11", periods=3))
+    assert result.index.name == "day" and list(result.columns) == ["sales"]
+    assert result.sales.tolist() == pytest.approx([0, 1, 2], abs=1e-5)
+
+
+def test_recent_rows_are_enough(weekly, days):
+    pd.testing.assert_frame_equal(rt.forecast(weekly, days.tail(14)), rt.forecast(weekly, days))
+
+
+def test_beyond_the_horizon_forecasts_are_fed_back(weekly, days):
+    result = rt.forecast(weekly, days, horizon=10)
+    assert result.sales.tolist() == pytest.approx([0, 1, 2, 3, 4, 5, 6, 0, 1, 2], abs=1e-4)
+
+
+def test_a_shorter_forecast_is_the_start_of_the_whole(weekly, days):
+    assert rt.forecast(weekly, days, horizon=2).sales.tolist() == pytest.approx([0, 1], abs=1e-5)
+
+
+def test_the_table_is_not_changed(weekly, days):
+    before = days.copy()
+    rt.forecast(weekly, days, horizon=10)
+    pd.testing.assert_frame_equal(days, before)
+
+
+def test_whole_number_time_goes_on_counting():
+    frame = pd.DataFrame({"y": np.arange(30.0)}, index=pd.RangeIndex(0, 150, 5))
+    model = repeats_last_season(rt.ForecastTask("y", horizon=2, lookback=4), frame)
+    result = rt.forecast(model, frame)
+    assert result.index.tolist() == [150, 155] and result.y.tolist() == pytest.approx([29, 29], abs=1e-4)
+
+
+def test_month_ends_stay_month_ends():
+    index = pd.date_range("2020-01-31", periods=30, freq="ME", name="month")
+    frame = pd.DataFrame({"y": np.arange(30.0)}, index=index)
+    model = repeats_last_season(rt.ForecastTask("y", horizon=3, lookback=4), frame)
+    assert [str(day.date()) for day in rt.forecast(model, frame).index] == ["2022-07-31", "2022-08-31", "2022-09-30"]
+
+
+def test_missing_rows_and_values_in_the_recent_rows_are_filled(weekly, days):
+    holed = days.drop(days.index[-3])
+    holed.iloc[-6, 0] = np.nan
+    assert rt.forecast(weekly, holed).shape == (3, 1)
+
+
+def test_many_series_come_out_each_in_its_units_with_its_name(shops, shop_task):
+    model = repeats_last_season(shop_task, shops)
+    result = rt.forecast(model, shops, future=coming(shops))
+    assert list(result.columns) == ["hour", "shop", "sales"]
+    assert result.shop.tolist() == ["corner"] * 4 + ["mall"] * 4
+    assert result.sales.tolist() == pytest.approx([1, 2, 3, 4, 100, 200, 300, 400], rel=1e-4)
+    assert result.hour.iloc[0] == pd.Timestamp("2024-01-02 16:00")
+
+
+def test_series_that_end_at_different_times_go_on_from_their_own_end(shops):
+    task = rt.ForecastTask("sales", 2, 8, time="hour", series="shop", season_length=4)
+    model = repeats_last_season(task, shops)
+    shorter = shops[(shops.shop == "mall") | (shops.hour < "2024-01-02")]
+    result = rt.forecast(model, shorter).groupby("shop").hour.min()
+    assert result.to_dict() == {"corner": pd.Timestamp("2024-01-02"), "mall": pd.Timestamp("2024-01-02 16:00")}
+
+
+def test_a_series_never_seen_is_forecast_in_its_own_units(shops, shop_task):
+    model = repeats_last_season(shop_task, shops)
+    new = shops[shops.shop == "mall"].assign(shop="kiosk", sales=lambda rows: rows.sales / 1e4)
+    result = rt.forecast(model, new, future=coming(new))
+    assert result.shop.unique().tolist() == ["kiosk"]
+    assert result.sales.tolist() == pytest.approx([0.01, 0.02, 0.03, 0.04], rel=1e-3)
+
+
+def test_several_targets_have_columns_of_their_own(days):
+    frame = days.assign(visits=days.sales * 1000)
+    model = repeats_last_season(rt.ForecastTask(("sales", "visits"), 3, 14, season_length=7), frame)
+    result = rt.forecast(model, frame)
+    assert result.visits.tolist() == pytest.approx([0, 1000, 2000], abs=0.1)
+
+
+def test_known_future_values_reach_the_model(shops, shop_task):
+    windows = rt.Windows(shops, shop_task)
+    model = rt.build_forecaster(windows, rt.recurrent_layers("gru", (4,)))
+    kernel = raw_units_of(model).core.core.layers[-1].head.kernel
+    kernel.assign(np.ones(kernel.shape))  # an untrained head says nothing
+    low, high = (rt.forecast(model, shops, future=coming(shops).assign(promotion=value)) for value in (0.0, 50.0))
+    assert (low.sales != high.sales).all()
+
+
+def test_future_rows_may_come_in_any_order_and_with_more_than_needed(shops, shop_task):
+    model = repeats_last_season(shop_task, shops)
+    future = coming(shops, hours=9)
+    mixed = future.sort_values(["hour", "shop"]).reset_index(drop=True)
+    pd.testing.assert_frame_equal(
+        rt.forecast(model, shops, future=mixed), rt.forecast(model, shops, future=coming(shops))
+    )
+
+
+def test_time_in_the_index_works_with_known_columns(days):
+    frame = days.assign(price=1.0)
+    model = repeats_last_season(rt.ForecastTask("sales", 3, 14, known="price", season_length=7), frame)
+    future = pd.DataFrame({"price": 1.0}, index=pd.date_range("2024-03-11", periods=3))
+    assert rt.forecast(model, frame, future=future).sales.tolist() == pytest.approx([0, 1, 2], abs=1e-5)
+
+
+def noisy(rows, seed=0) -> pd.DataFrame:
+    """Return noise of mean 0 and deviation 1 around 10: the best forecast is 10, whatever came before."""
+    noise = np.random.default_rng(seed).normal(10, 1, size=rows)
+    return pd.DataFrame({"y": noise}, index=pd.date_range("2024", periods=rows, freq="h"))
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    """Return a calibrated model of noise, its task, and rows it has never seen."""
+    frame = noisy(1000)
+    task = rt.ForecastTask("y", horizon=2, lookback=6)
+    train, validation, _ = rt.split_by_time(frame, task, validation=0.5, test=0)
+    model = rt.build_forecaster(train, rt.recurrent_layers("gru", (4,)))
+    return model, rt.conformalize(model, validation, level=[50, 80]), task
+
+
+def test_calibrated_intervals_cover_what_they_say(calibrated):
+    _, model, _ = calibrated
+    fresh = noisy(400, seed=1)
+    hits = {50: [], 80: []}
+    for end in range(6, 390, 8):
+        result = rt.forecast(model, fresh[:end], level=[50, 80])
+        for level in hits:
+            truth = fresh.y.loc[result.index]
+            hits[level] += ((truth >= result[f"y-lo-{level}"]) & (truth <= result[f"y-hi-{level}"])).tolist()
+    assert np.mean(hits[50]) == pytest.approx(0.5, abs=0.12)
+    assert np.mean(hits[80]) == pytest.approx(0.8, abs=0.1)
+
+
+def test_intervals_nest_around_the_forecast(calibrated):
+    _, model, _ = calibrated
+    result = rt.forecast(model, noisy(20), level=[80, 50])
+    order = result[["y-lo-80", "y-lo-50", "y", "y-hi-50", "y-hi-80"]].to_numpy()
+    assert (np.diff(order, axis=1) >= 0).all()
+
+
+def test_calibration_is_kept_in_the_model_file(calibrated, tmp_path):
+    _, model, _ = calibrated
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    pd.testing.assert_frame_equal(rt.forecast(loaded, noisy(6), level=80), rt.forecast(model, noisy(6), level=80))
+
+
+def test_calibration_leaves_the_model_it_is_given_alone(calibrated):
+    model, copy, _ = calibrated
+    assert raw_units_of(model).margins is None and copy is not model
+
+
+def test_without_calibration_the_rows_behind_the_training_rows_are_used(calibrated):
+    model, _, _ = calibrated
+    result = rt.forecast(model, noisy(1000), level=80)
+    width = result["y-hi-80"] - result["y-lo-80"]
+    assert width.to_numpy() == pytest.approx(2 * 1.2816, rel=0.15)  # of a normal of deviation 1
+
+
+def test_intervals_widen_beyond_the_horizon(calibrated):
+    _, model, _ = calibrated
+    result = rt.forecast(model, noisy(20), horizon=8, level=80)
+    width = (result["y-hi-80"] - result["y-lo-80"]).to_numpy()
+    assert width[7] == pytest.approx(width[1] * 2, rel=1e-4)  # step 8 of a horizon of 2: the root of 4
+
+
+def test_a_quantile_model_gives_the_levels_its_quantiles_enclose(days):
+    model = repeats_last_season(rt.ForecastTask("sales", 3, 14, season_length=7), days, quantiles=(0.1, 0.5, 0.9))
+    result = rt.forecast(model, days, level=80)
+    assert (result["sales-lo-80"] < result.sales).all() and (result.sales < result["sales-hi-80"]).all()
+
+
+def test_a_model_file_forecasts_the_same_in_a_fresh_process(tmp_path, days):
+    windows = rt.Windows(days, rt.ForecastTask("sales", 3, 14, calendar="day_of_week", season_length=7))
+    model = rt.build_forecaster(windows, rt.recurrent_layers("lstm", (4,)))
+    rt.train(model, windows, epochs=1, progress=None)
+    model.save(tmp_path / "model.keras")
+    days.to_csv(tmp_path / "days.csv")
+    code = (
+        "import keras, pandas as pd, rnn_toolkit as rt\n"
+        "days = pd.read_csv('days.csv', parse_dates=['day'], index_col='day')\n"
+        "model = keras.saving.load_model('model.keras', safe_mode=True)\n"
+        "print(rt.forecast(model, days.tail(14)).sales.tolist())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(rt.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip().splitlines()[-1:] == [str(rt.forecast(model, days).sales.tolist())], done.stderr
+
+
+def test_too_few_recent_rows_are_counted(weekly, days):
+    with pytest.raises(ValueError, match=r"has too few recent rows: .*has 13, and the model looks back 14"):
+        rt.forecast(weekly, days.tail(13))
+
+
+def test_an_empty_frame_is_refused(weekly, days):
+    with pytest.raises(ValueError, match=r"`frame` is empty\. Pass at least the last 14 rows"):
+        rt.forecast(weekly, days.iloc[:0])
+
+
+def test_a_frame_that_is_no_table_is_refused(weekly, days):
+    with pytest.raises(TypeError, match=r"`frame` must be a pandas DataFrame\. Received: Series"):
+        rt.forecast(weekly, days.sales)
+
+
+def test_a_missing_column_is_named(shops, shop_task):
+    with pytest.raises(ValueError, match=r"`frame` has no column 'rain'; it has: .*"):
+        rt.forecast(repeats_last_season(shop_task, shops), shops.drop(columns="rain"), future=coming(shops))
+
+
+def test_known_columns_need_future_rows(shops, shop_task):
+    with pytest.raises(ValueError, match=r"`future` is needed: .*'promotion'.*2024-01-02 16:00:00 to 2024-01-02 19:00"):
+        rt.forecast(repeats_last_season(shop_task, shops), shops)
+
+
+def test_each_missing_future_value_is_named(shops, shop_task):
+    future = coming(shops)
+    future.loc[5, "promotion"] = np.nan
+    with pytest.raises(ValueError, match=r"`future` lacks 'promotion' for mall at 2024-01-02 17:00:00\. Add"):
+        rt.forecast(repeats_last_season(shop_task, shops), shops, future=future)
+
+
+def test_a_future_without_the_known_column_is_refused(shops, shop_task):
+    with pytest.raises(ValueError, match="`future` has no column 'promotion'"):
+        rt.forecast(repeats_last_season(shop_task, shops), shops, future=coming(shops).drop(columns="promotion"))
+
+
+@pytest.mark.parametrize("level", [0, 100, "80", [50, 120]])
+def test_a_level_that_is_no_percentage_is_refused(weekly, days, level):
+    with pytest.raises(ValueError, match="`level` must be percentages between 0 and 100"):
+        rt.forecast(weekly, days, level=level)
+
+
+def test_a_level_that_was_not_calibrated_is_refused_and_the_others_listed(calibrated):
+    _, model, _ = calibrated
+    with pytest.raises(ValueError, match=r"Level 90 was not calibrated\. Available: 50, 80"):
+        rt.forecast(model, noisy(10), level=90)
+
+
+def test_intervals_without_any_held_out_row_are_refused(weekly, days):
+    with pytest.raises(ValueError, match=r"`level` needs rows that the model was not trained on: .*conformalize"):
+        rt.forecast(weekly, days, level=80)
+
+
+def test_too_few_windows_for_a_level_are_refused(calibrated):
+    model, _, _ = calibrated
+    with pytest.raises(ValueError, match="3 windows are too few for level 95"):
+        rt.conformalize(model, rt.Windows(noisy(10), raw_units_of(model).preparation), level=95)
+
+
+def test_a_model_without_preparation_is_refused(days):
+    model = keras.Sequential([keras.Input((14, 1)), keras.layers.Flatten()])
+    with pytest.raises(ValueError, match="carries no preparation"):
+        rt.forecast(model, days)
+
+
+def test_a_horizon_of_zero_is_refused(weekly, days):
+    with pytest.raises(ValueError, match=r"`horizon` must be at least 1\. Received: 0"):
+        rt.forecast(weekly, days, horizon=0)
+
+
+def test_an_empty_list_of_levels_is_refused(weekly, days):
+    with pytest.raises(ValueError, match=r"`level` names no percentage\. Received: \[\]"):
+        rt.forecast(weekly, days, level=[])
+
+
+def test_an_untrained_quantile_model_has_the_linear_model_for_its_median(days):
+    task = rt.ForecastTask("sales", horizon=3, lookback=14, season_length=7)
+    point, quantiles = (rt.build_forecaster(rt.Windows(days, task), quantiles=each) for each in (None, (0.1, 0.5, 0.9)))
+    assert rt.forecast(quantiles, days).sales.tolist() == pytest.approx(rt.forecast(point, days).sales.tolist())

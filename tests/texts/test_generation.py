@@ -1,0 +1,508 @@
+"""Generation by models whose next token is known: a table says how likely each token is behind each other one."""
+
+import functools
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+from rnn_toolkit import (
+    build_language_model,
+    copied_share,
+    fit_vocabulary,
+    generate,
+    next_token_probabilities,
+    recurrent_layers,
+)
+from rnn_toolkit.texts import generation
+from rnn_toolkit.texts.vocabulary import PADDING, UNKNOWN
+
+NEVER = -1e4  # the logit of what a table does not name
+ABC = fit_vocabulary(["abcxy.!"], unit="character")
+WORDS = fit_vocabulary(["to be , or not ( )"])
+BYTES = fit_vocabulary(["\x00"], unit="subword", size=258)
+CYCLE = {"a": {"b": 1}, "b": {"c": 1}, "c": {"a": 1}}
+ALWAYS = {one: {"a": 0.6, "b": 0.3, "c": 0.1} for one in "abc"}
+VERSE = {"to": {"be": 1}, "be": {",": 1}, ",": {"or": 1}, "or": {"not": 1}, "not": {"to": 1}}
+
+
+@functools.cache
+def stub(vocabulary):
+    """Return a model whose logits are the row of its last token in a table: one-hot vectors, passed on as they are."""
+    size = len(vocabulary)
+    rnn = keras.layers.SimpleRNN(size, activation="linear", use_bias=False, return_sequences=True)
+    model = build_language_model(vocabulary, [rnn], embedding=size, tied=False)
+    model.layers[0].embedding.set_weights([np.eye(size)])
+    rnn.set_weights([np.eye(size), np.zeros((size, size))])
+    return model
+
+
+def speaker(table, vocabulary=ABC):
+    """Return a model that goes on by a table of probabilities, the same one for each vocabulary."""
+    logits = np.full((len(vocabulary), len(vocabulary)), NEVER)
+    for before, row in table.items():
+        for token, probability in row.items():
+            logits[code(before, vocabulary), code(token, vocabulary)] = np.log(probability)
+    stub(vocabulary).layers[0].head.set_weights([logits, np.zeros(len(vocabulary))])
+    return stub(vocabulary)
+
+
+def code(token, vocabulary) -> int:
+    return token if isinstance(token, int) else vocabulary.tokens.index(token)
+
+
+@functools.cache
+def reader(stack="gru"):
+    """Return a model of random weights that depends on all that it has read."""
+    keras.utils.set_random_seed(1)
+    layers = recurrent_layers(stack, (6,), return_sequences=True)
+    model = build_language_model(ABC, layers, embedding=3, tied=True)
+    core = model.layers[0]
+    core.set_weights([weight * 4 for weight in core.get_weights()])
+    return model
+
+
+def logits_of(model, text) -> np.ndarray:
+    """Return the logits behind a text, all of it read anew."""
+    codes = np.zeros((1, 8), "int32")  # one width, compiled once
+    codes[0, : len(text)] = ABC.encode(text)
+    return np.array(model.predict_on_batch(codes)[0, len(text) - 1], "float64")
+
+
+def shares(texts) -> dict:
+    letters = "".join(texts)
+    return {one: letters.count(one) / len(letters) for one in sorted(set(letters))}
+
+
+def draws(model=None, **options) -> dict:
+    """Return the share of each letter among 2,000 that are drawn."""
+    written = generate(speaker(ALWAYS) if model is None else model, ["a"] * 20, length=100, seed=0, **options)
+    return shares(text[1:] for text in written)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# one token behind the other
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_without_temperature_the_likeliest_token_is_written():
+    assert generate(speaker(CYCLE), "a", length=5, temperature=0) == "abcabc"
+    assert generate(speaker(ALWAYS), "b", length=3, temperature=0) == "baaa"
+
+
+def test_the_prompt_is_returned_as_given_and_unknown_characters_are_read_as_unknown():
+    model = speaker(CYCLE | {UNKNOWN: {"c": 1}})
+    assert generate(model, "ab?", length=2, temperature=0) == "ab?ca"
+
+
+@pytest.mark.parametrize("stack", ["simple", "lstm", "gru"])
+def test_a_text_written_with_the_state_is_that_of_reading_all_of_it_again(stack):
+    model, text = reader(stack), "ab"
+    for _ in range(6):
+        logits = logits_of(model, text)
+        logits[[PADDING, UNKNOWN]] = -np.inf
+        text += ABC.tokens[logits.argmax()]
+    assert generate(model, "ab", length=6, temperature=0) == text
+
+
+def test_prompts_of_different_lengths_are_written_on_as_each_alone():
+    prompts = ["a", "abc", "cabba", "bcb"]
+    together = generate(reader(), prompts, length=8, temperature=0)
+    assert together == [generate(reader(), prompt, length=8, temperature=0) for prompt in prompts]
+    assert len({text[-8:] for text in together}) > 1  # the prompts do matter
+    assert generate(reader(), ("a",), length=8, temperature=0) == together[:1]
+
+
+def test_writing_changes_neither_weights_nor_the_states_that_the_model_keeps():
+    model = reader()
+    before = model.get_weights()
+    generate(model, "abc", length=3, seed=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        assert np.array_equal(old, new)
+
+
+def test_each_token_is_read_once_and_the_prompt_in_powers_of_two(monkeypatch):
+    shapes, read = [], generation._Reader.read
+
+    def reading(self, codes, states):
+        shapes.append(codes.shape)
+        return read(self, codes, states)
+
+    monkeypatch.setattr(generation._Reader, "read", reading)
+    generate(speaker(CYCLE), "abcabca", length=4, temperature=0)
+    assert shapes == [(1, 4), (1, 2), (1, 1)] + [(1, 1)] * 3  # nobody asks what follows the last
+    shapes.clear()
+    generate(speaker(CYCLE), "a" * 514, length=1, temperature=0)
+    assert shapes == [(1, 256), (1, 256), (1, 2)]
+    shapes.clear()
+    generate(speaker(CYCLE), ["a", "b", "c"], length=3, temperature=0)
+    assert shapes == [(1, 1)] * 3 + [(3, 1)] * 2
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# draws
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely():
+    assert draws() == pytest.approx({"a": 0.6, "b": 0.3, "c": 0.1}, abs=0.03)
+
+
+def test_a_low_temperature_draws_likely_tokens_more_often():
+    found = draws(temperature=0.5)  # squares: 0.36, 0.09, 0.01
+    assert found == pytest.approx({"a": 36 / 46, "b": 9 / 46, "c": 1 / 46}, abs=0.03)
+    found = draws(temperature=1e6)  # so high that even what a table does not name is as likely as all else
+    assert found == pytest.approx(dict.fromkeys(sorted("abcxy.!"), 1 / 7), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"top_k": 1}, {"a": 1}),
+        ({"top_k": 2}, {"a": 2 / 3, "b": 1 / 3}),
+        ({"top_k": len(ABC)}, {"a": 0.6, "b": 0.3, "c": 0.1}),
+        ({"top_p": 0.55}, {"a": 1}),
+        ({"top_p": 0.7}, {"a": 2 / 3, "b": 1 / 3}),
+        ({"top_p": 0.95}, {"a": 0.6, "b": 0.3, "c": 0.1}),
+        ({"top_p": 1.0}, {"a": 0.6, "b": 0.3, "c": 0.1}),
+        ({"top_p": 0.7, "temperature": 0.5}, {"a": 1}),  # which has 36 / 46 then
+        ({"top_p": 0.65, "top_k": 2}, {"a": 1}),  # which has 2 / 3 of the two
+    ],
+)
+def test_unlikely_tokens_are_left_out(options, expected):
+    assert draws(**options) == pytest.approx(expected, abs=0.03)
+
+
+def test_the_same_seed_writes_the_same_text():
+    model = speaker(ALWAYS)
+    first, second, other, *free = [generate(model, "a", length=60, seed=seed) for seed in (3, 3, 4, None, None)]
+    assert first == second
+    assert len({first, other, *free}) == 4
+    assert len(set(generate(model, ["a"] * 5, length=60, seed=3))) == 5
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"seed": 0}, {"num_beams": 3}])
+def test_neither_padding_nor_the_unknown_token_is_written(options):
+    row = {PADDING: 1e6, UNKNOWN: 1e5, "a": 0.5, "b": 0.5}
+    text = generate(speaker({"a": row, "b": row}), "a", length=20, **options)
+    assert len(text) == 21 and set(text) <= {"a", "b"}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# where a text ends
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stop", "expected"),
+    [
+        ("c", "ab"),
+        ("bc", "a"),
+        ("abca", "abc"),  # the one that begins in the prompt does not count
+        (["x", "ca"], "ab"),
+        (["cab", "c"], "ab"),
+        ("x", "abcabcabca"),
+        ((), "abcabcabca"),
+    ],
+)
+def test_a_text_ends_where_a_stop_is_written(stop, expected):
+    model = speaker(CYCLE)
+    assert generate(model, "a", length=9, temperature=0, stop=stop) == expected
+    assert "a" + "".join(generate(model, "a", length=9, temperature=0, stop=stop, stream=True)) == expected
+
+
+def test_each_text_of_several_ends_by_itself():
+    model = speaker({"a": {"b": 1}, "b": {"c": 1}, "c": {".": 1}, ".": {"x": 1}, "x": {"x": 1}})
+    assert generate(model, ["a", "c", "x"], length=4, temperature=0, stop=".") == ["abc", "c", "xxxxx"]
+
+
+def test_nothing_is_read_once_all_texts_have_ended(monkeypatch):
+    calls, read = [], generation._Reader.read
+    monkeypatch.setattr(generation._Reader, "read", lambda *given: calls.append(given) or read(*given))
+    generate(speaker(CYCLE), "a", length=100, temperature=0, stop="bc")
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("stop", ["not", "or not", ", or", " or"])
+def test_stops_may_be_words(stop):
+    model, text = speaker(VERSE, WORDS), " be, or not to be"
+    expected = text[: text.index(stop)]
+    assert generate(model, "To", length=6, temperature=0, stop=stop) == "To" + expected
+    assert "".join(generate(model, "To", length=6, temperature=0, stop=stop, stream=True)) == expected
+
+
+def in_bytes(*texts) -> dict:
+    """Return a table that writes each text behind its first byte, over and over."""
+    rows = [[BYTES.tokens[one] for one in BYTES.encode(text)] for text in texts]
+    return {before: {after: 1} for row in rows for before, after in itertools.pairwise([*row, row[0]])}
+
+
+@pytest.mark.parametrize(("stop", "advice"), [("The end", "the end"), ("or\nnot", "or not")])
+def test_a_stop_that_words_never_write_is_refused(stop, advice):
+    vocabulary = fit_vocabulary(["To be, or not to be: the end"])
+    model = build_language_model(vocabulary, recurrent_layers("gru", (2,), return_sequences=True))
+    with pytest.raises(ValueError, match=rf"which this vocabulary of words never writes.*Pass '{advice}'"):
+        generate(model, "to", stop=stop)
+
+
+def test_stops_may_be_characters_of_several_bytes():
+    model = speaker(in_bytes("aé€"), BYTES)
+    assert generate(model, "a", length=6, temperature=0) == "aé€a"
+    for stop, expected in (("é", "a"), ("€a", "aé"), ("é€", "a")):
+        assert generate(model, "a", length=20, temperature=0, stop=stop) == expected
+        assert "a" + "".join(generate(model, "a", length=20, temperature=0, stop=stop, stream=True)) == expected
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# piece by piece
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_pieces_are_whole_characters_and_never_the_beginning_of_a_stop():
+    assert list(generate(speaker(CYCLE), "a", length=4, temperature=0, stream=True)) == ["b", "c", "a", "b"]
+    assert list(generate(speaker(CYCLE), "a", length=6, temperature=0, stop="abx", stream=True)) == [
+        "b", "c", "abc", "a",
+    ]  # fmt: skip
+    assert list(generate(speaker(in_bytes("aé€"), BYTES), "a", length=6, temperature=0, stream=True)) == ["é", "€", "a"]
+    assert list(generate(speaker(VERSE, WORDS), "to", length=3, temperature=0, stream=True)) == [" be", ",", " or"]
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "table"),
+    [
+        (ABC, ALWAYS),
+        (WORDS, dict.fromkeys(WORDS.tokens[2:], dict.fromkeys(WORDS.tokens[2:], 1 / 7))),
+        (BYTES, dict.fromkeys(range(2, 258), dict.fromkeys(in_bytes("aé€"), 1 / 6))),  # most of it no UTF-8
+    ],
+)
+def test_the_pieces_joined_are_the_text(vocabulary, table):
+    model = speaker(table, vocabulary)
+    for seed in range(4):
+        for stop in ((), ("b", "ca"), ("be, or", "not"), ("é",)):
+            options = {"length": 12, "seed": seed, "stop": stop}
+            prompt = "to" if vocabulary is WORDS else "a"
+            assert prompt + "".join(generate(model, prompt, stream=True, **options)) == generate(
+                model, prompt, **options
+            )
+
+
+def test_what_is_left_unfinished_comes_in_the_end():
+    assert list(generate(speaker(in_bytes("aé"), BYTES), "a", length=1, temperature=0, stream=True)) == ["\ufffd"]
+    assert list(generate(speaker(CYCLE), "a", length=2, temperature=0, stop="bcx", stream=True)) == ["bc"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# words, and what stands between them
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("to be", "to be, or not"),
+        ("To BE,", "To BE, or not to"),
+        ("not ", "not to be,"),
+        ("to\n", "to\nbe, or"),
+        ("(", "(to be,"),
+    ],
+)
+def test_words_are_joined_to_the_prompt_as_print_has_it(prompt, expected):
+    model = speaker(VERSE | {"(": {"to": 1}}, WORDS)
+    assert generate(model, prompt, length=3, temperature=0) == expected
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# beams
+# ---------------------------------------------------------------------------------------------------------------------
+
+THIRDS = {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}
+
+
+def test_beams_find_a_likelier_text_than_the_likeliest_tokens():
+    model = speaker({"a": {"b": 0.6, "c": 0.4}, "b": THIRDS, "c": {"a": 1}})
+    assert generate(model, "a", length=2, temperature=0) == "aba"  # 0.6 / 3
+    assert generate(model, "a", length=2, num_beams=2) == "aca"  # 0.4
+    assert generate(model, ["a", "c"], length=2, num_beams=2) == ["aca", "cab"]
+
+
+def test_enough_beams_find_the_likeliest_of_all_texts():
+    model, tokens = reader(), ABC.tokens[2:]
+    codes = [ABC.tokens.index(token) for token in tokens]
+    totals = {}
+    for written in itertools.product(tokens, repeat=3):
+        total = 0.0
+        for place, token in enumerate(written):
+            logits = _logits(model, "ab" + "".join(written[:place]))[codes]
+            total += logits[tokens.index(token)] - np.log(np.exp(logits).sum())
+        totals["".join(written)] = total
+    likeliest = max(totals, key=totals.get)
+    assert generate(model, "ab", length=3, num_beams=len(tokens) ** 2) == "ab" + likeliest
+
+
+@functools.cache
+def _logits(model, text):
+    return logits_of(model, text)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        dict.fromkeys("abxy", 0.25),  # "b." (0.4) is likelier than all that can follow "a" (0.15), though not than "a"
+        {".": 0.5, "!": 0.5},  # both texts end at once
+    ],
+)
+def test_a_finished_text_beats_a_likelier_one_that_is_not_done(row):
+    model = speaker({"x": {"a": 0.6, "b": 0.4}, "a": row, "b": {".": 1}})
+    assert generate(model, "x", length=9, num_beams=2, stop=[".", "!"]) == "xb"
+
+
+def test_beams_of_a_text_that_does_not_end_go_to_its_length():
+    assert generate(speaker(CYCLE), "a", length=5, num_beams=3, stop=".") == "abcabc"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what may come next
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_next_tokens_stand_with_their_probabilities_the_likeliest_first():
+    model = speaker({"a": {PADDING: 1, "c": 0.25, "b": 0.5, UNKNOWN: 0.125, "x": 0.125}})
+    table = next_token_probabilities(model, "ca", top=4)
+    assert table.columns.tolist() == ["token", "probability"]
+    assert table["token"].tolist() == ["b", "c", "�", "x"]
+    assert table["probability"].tolist() == pytest.approx([0.5, 0.25, 0.125, 0.125])
+    whole = next_token_probabilities(model, "ca", top=100)
+    assert sorted(whole["token"]) == sorted(ABC.tokens[1:])  # without padding, though others are as unlikely
+    assert whole["probability"].sum() == pytest.approx(1)
+    assert len(next_token_probabilities(model, "a")) == 8
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what was copied
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "length", "expected"),
+    [
+        ("abcd", "xabcdx", 4, 1),
+        ("abcdXX", "...abcd...", 3, 4 / 6),
+        ("abXbc", "abc", 2, 4 / 5),
+        ("abcXabc", ["ab", "bc"], 2, 6 / 7),
+        ("abcd", ["ab", "cd"], 3, 0),  # no run goes from one text to the next
+        ("abcd", "dcba", 2, 0),
+        ("aaaa", "aa", 2, 1),
+        ("abc", "ab", 3, 0),
+        ("abc", [], 2, 0),
+    ],
+)
+def test_characters_in_a_run_of_the_source_are_copied(text, source, length, expected):
+    assert copied_share(text, source, length=length) == pytest.approx(expected)
+
+
+def test_a_copied_run_has_40_characters_unless_told():
+    assert copied_share("a" * 40 + "b" * 60, "a" * 50 + "." + "b" * 39) == 0.4
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what is refused
+# ---------------------------------------------------------------------------------------------------------------------
+
+PROMPTS = [
+    ("", ValueError, "`prompt` is empty. Pass at least one character"),
+    (["a", ""], ValueError, "`prompt` is empty"),
+    ([], ValueError, "`prompt` is empty"),
+    (None, TypeError, "`prompt` must be a list.*Received: NoneType"),
+    (b"a", TypeError, r"`prompt` must hold str. Received at position 0: bytes. Decode bytes by `text\.decode"),
+    (["a", None], ValueError, "`prompt` has no text at position 1: None. Drop it"),
+    (["a", float("nan")], ValueError, "`prompt` has no text at position 1: nan. Drop it"),
+    (["a", 5], TypeError, "`prompt` must hold str. Received at position 1: int"),
+]
+
+
+@pytest.mark.parametrize(("prompt", "error", "message"), PROMPTS)
+def test_a_prompt_that_is_no_text_is_refused(prompt, error, message):
+    with pytest.raises(error, match=message):
+        generate(stub(ABC), prompt)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "error", "message"),
+    [
+        ("", ValueError, "`prompt` is empty. Pass at least one character"),
+        (b"a", TypeError, "`prompt` must be one text, a str. Received: bytes. Ask for each by itself"),
+        (["a", "b"], TypeError, "`prompt` must be one text, a str. Received: list"),
+        ("\ud800", ValueError, "`prompt` holds half a character"),
+    ],
+)
+def test_so_it_is_where_one_asks_what_comes_next(prompt, error, message):
+    with pytest.raises(error, match=message):
+        next_token_probabilities(stub(ABC), prompt)
+
+
+def test_a_prompt_without_a_word_is_refused():
+    with pytest.raises(ValueError, match=r"`prompt` holds nothing that .* a token: ' \\n'\. Pass text"):
+        generate(speaker(VERSE, WORDS), [" \n"])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"length": 0}, ValueError, "`length` must be at least 1. Received: 0. Pass a larger"),
+        ({"length": 2.5}, TypeError, "`length` must be a whole number. Received: 2.5"),
+        ({"temperature": -0.1}, ValueError, "`temperature` must be a finite .* Received: -0.1. 0 takes the likeliest"),
+        ({"temperature": float("nan")}, ValueError, "`temperature` must be a finite number.*Received: nan"),
+        ({"temperature": float("inf")}, ValueError, "`temperature` must be a finite number.*Received: inf"),
+        ({"temperature": True}, ValueError, "`temperature` must be a finite number.*Received: True"),
+        ({"top_k": 0}, ValueError, "`top_k` must be at least 1"),
+        ({"top_k": 10}, ValueError, "`top_k` must be at most the 9 codes of the vocabulary. Received: 10. Leave it"),
+        ({"top_p": 0}, ValueError, "`top_p` must lie above 0 and not above 1. Received: 0. Try 0.9"),
+        ({"top_p": 1.1}, ValueError, "`top_p` must lie above 0 and not above 1. Received: 1.1"),
+        ({"num_beams": 0}, ValueError, "`num_beams` must be at least 1"),
+        ({"num_beams": 2, "temperature": 0.5}, ValueError, "A beam search draws nothing .* or pass num_beams=1"),
+        ({"num_beams": 2, "top_k": 2}, ValueError, "A beam search draws nothing"),
+        ({"num_beams": 2, "top_p": 0.5}, ValueError, "A beam search draws nothing"),
+        ({"num_beams": 2, "stream": True}, ValueError, "A beam search .* is not done before its end"),
+        ({"stop": ["b", ""]}, ValueError, "`stop` holds an empty text, .*Leave it out"),
+        ({"stop": ""}, ValueError, "`stop` holds an empty text"),
+        ({"stop": None}, TypeError, "`stop` must be a list.*Received: NoneType"),
+        ({"stop": [b"b"]}, TypeError, "`stop` must hold str"),
+        ({"seed": -1}, ValueError, "`seed` must be at least 0"),
+        ({"seed": 0.5}, TypeError, "`seed` must be a whole number"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_options_out_of_range_are_refused_before_a_word_is_written(options, error, message, stream):
+    with pytest.raises(error, match=message):
+        generate(stub(ABC), "a", **{"stream": stream} | options)
+
+
+def test_several_prompts_cannot_be_written_piece_by_piece():
+    with pytest.raises(TypeError, match=r"`stream` takes one prompt\. Received: a list\. Pass a str, or stream=False"):
+        generate(stub(ABC), ["a"], stream=True)
+
+
+@pytest.mark.parametrize("function", [generate, next_token_probabilities])
+def test_other_models_are_refused(function):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="plain")
+    with pytest.raises(ValueError, match=r"'plain' carries no .*NextToken`\. Build it with rt\.build_language_model"):
+        function(model, "a")
+    with pytest.raises(TypeError, match=r"`model` must be a Keras model\. Received: str\. Load one"):
+        function("model.keras", "a")
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "options", "error", "message"),
+    [
+        ("abc", "abc", {}, ValueError, "`text` has 3 characters, but a run has 40. Let the model write more, or lower"),
+        (None, "abc", {}, ValueError, "`text` has no text at position 0: None"),
+        (b"abc", "abc", {}, TypeError, "`text` must hold str. Received at position 0: bytes"),
+        ("abc", None, {}, TypeError, "`source` must be a list"),
+        ("abc", ["a", None], {}, ValueError, "`source` has no text at position 1"),
+        ("abc", "abc", {"length": 0}, ValueError, "`length` must be at least 1"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(text, source, options, error, message):
+    with pytest.raises(error, match=message):
+        copied_share(text, source, **options)

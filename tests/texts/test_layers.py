@@ -1,0 +1,217 @@
+"""Layers of texts with weights set by hand: padding says nothing, and what was dropped can be counted."""
+
+import keras
+import numpy as np
+import pytest
+
+from rnn_toolkit import fit_vocabulary, pad, recurrent_layers
+from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
+from rnn_toolkit.networks.pooling import POOLINGS, MaskedPooling
+from rnn_toolkit.networks.recurrent import CELLS
+from rnn_toolkit.texts.layers import Labels, TokenEmbedding, text_layer_of
+from rnn_toolkit.texts.next_token import NextToken
+
+LETTERS = fit_vocabulary(["abcdefghijklmnopqrstuvwxyz"], unit="character")
+ABC = fit_vocabulary(["abc"], unit="character")  # "a", "b" and "c" have the codes 2, 3 and 4
+
+
+def array(values) -> np.ndarray:
+    return keras.ops.convert_to_numpy(values)
+
+
+def constant(layer, *values):
+    """Set the weights of a layer to constants, or to arrays."""
+    layer.set_weights([np.broadcast_to(value, old.shape) for value, old in zip(values, layer.weights, strict=True)])
+    return layer
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# pooling and padding
+# ---------------------------------------------------------------------------------------------------------------------
+
+STEPS = np.array([[[1.0, 4.0], [3.0, -2.0], [100.0, 100.0]]])
+VALID = np.array([[True, True, False]])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ("first", [1, 4]),
+        ("last", [3, -2]),
+        ("mean", [2, 1]),
+        ("max", [3, 4]),
+        (["max", "first", "mean"], [3, 4, 1, 4, 2, 1]),
+    ],
+)
+def test_pooling_takes_valid_steps_only(kinds, expected):
+    assert array(MaskedPooling(kinds)(STEPS, mask=VALID)).tolist() == [expected]
+
+
+def test_without_a_mask_every_step_is_valid():
+    assert array(MaskedPooling(["last", "max"])(STEPS)).tolist() == [[100, 100, 100, 100]]
+
+
+def test_padding_is_no_maximum_of_negative_numbers():
+    steps = np.array([[[-5.0], [-7.0], [0.0]]])
+    assert array(MaskedPooling("max")(steps, mask=VALID)).tolist() == [[-5]]
+
+
+def attention() -> MaskedPooling:
+    """Attention whose scores are 0 for a step of 0 and log 3 for one of 20: weights of 1/4 and 3/4."""
+    layer = MaskedPooling("attention")
+    layer.build((None, None, 1))
+    return constant(layer, 1.0, np.log(3))
+
+
+def test_attention_weighs_valid_steps_by_their_scores():
+    steps = np.array([[[0.0], [20.0], [20.0]]])
+    assert array(attention()(steps, mask=VALID)).item() == pytest.approx(15, rel=1e-5)
+    assert array(attention()(steps)).item() == pytest.approx(20 * 6 / 7, rel=1e-5)
+
+
+def test_half_precision_pools_the_same(half_precision):
+    steps = np.array([[[0.0], [20.0], [20.0]]])
+    layer = MaskedPooling(["mean", "max", "attention"])
+    layer.build((None, None, 1))
+    outputs = constant(layer, 1.0, np.log(3))(steps, mask=VALID)
+    assert keras.backend.standardize_dtype(outputs.dtype) == "float16"
+    assert array(outputs)[0].tolist() == pytest.approx([10, 20, 15], rel=2e-3)
+    assert array(layer(steps, mask=np.zeros((1, 3), bool))).tolist() == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("first", 7), ("last", 7), ("mean", 0), ("max", 0), ("attention", 0)])
+def test_a_row_of_padding_alone_stays_finite(kind, expected):
+    layer = MaskedPooling(kind)
+    assert array(layer(np.array([[[7.0], [8.0]]]), mask=np.zeros((1, 2), bool))).tolist() == [[expected]]
+
+
+ENCODERS = {
+    **{
+        f"{cell}, {'both ways' if both else 'one way'}": lambda cell=cell, both=both: recurrent_layers(
+            cell, (3, 2), bidirectional=both, return_sequences=True
+        )
+        for cell in CELLS
+        for both in (False, True)
+    },
+    "weights dropped": lambda: [WeightDrop(keras.layers.LSTM(3, return_sequences=True))],
+    "regularised": lambda: [keras.layers.GRU(3, return_sequences=True), ActivationRegularization()],
+    "no layers": list,
+}
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_what_a_text_comes_to_does_not_depend_on_its_padding(encoder):
+    layers = [TokenEmbedding(LETTERS, 4), keras.layers.SpatialDropout1D(0.5), *ENCODERS[encoder]()]
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers, MaskedPooling(POOLINGS)])
+    texts = LETTERS.encode(["a", "bcd", "efghi"])
+    found = []
+    for codes in (pad(texts)[0], pad(texts, length=9)[0], texts[1][None]):
+        pooled = np.split(array(model(codes, training=False)), len(POOLINGS), axis=-1)
+        found.append(dict(zip(POOLINGS, pooled, strict=True)))
+    little, much, none = found
+    for kind in POOLINGS:
+        np.testing.assert_allclose(much[kind], little[kind], atol=1e-6, err_msg=kind)
+        np.testing.assert_allclose(little[kind][1], none[kind][0], atol=1e-6, err_msg=kind)
+
+
+def test_an_unknown_pooling_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"`pooling` must be one of 'first', .*Received: 'men'\. Did you mean 'mean'"):
+        MaskedPooling(["max", "men"])
+    with pytest.raises(ValueError, match=r"`pooling` must be one of .* Received: None"):
+        MaskedPooling([])
+
+
+def test_pooling_of_what_has_no_steps_is_refused():
+    with pytest.raises(
+        ValueError, match=r"needs all steps, .*Received: shape \(None, 4\)\. Pass layers of which the last returns seq"
+    ):
+        keras.Sequential([keras.Input((None, 3)), keras.layers.GRU(4), MaskedPooling()])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# embedding and labels
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def ones(vocabulary, **options) -> TokenEmbedding:
+    layer = TokenEmbedding(vocabulary, 1, **options)
+    layer.build((None, None))
+    return constant(layer, 1.0)
+
+
+def test_an_embedding_masks_padding():
+    layer = ones(ABC)
+    assert array(layer.compute_mask(np.array([[2, 4, 0]]))).tolist() == [[True, True, False]]
+    assert array(layer(np.array([[2, 4, 0]])))[..., 0].tolist() == [[1, 1, 1]]
+
+
+def test_words_are_dropped_wherever_they_stand_and_others_in_each_batch():
+    words = fit_vocabulary([" ".join(f"w{number}" for number in range(998))])
+    layer, codes = ones(words, word_dropout=0.25), np.tile(np.arange(1000), (2, 1))
+    assert (array(layer(codes, training=False)) == 1).all()
+    first, second = array(layer(codes, training=True))[..., 0]
+    assert np.array_equal(first, second)
+    assert set(first.tolist()) == {0, np.float32(4 / 3)}
+    assert (first == 0).mean() == pytest.approx(0.25, abs=0.05)
+    assert not np.array_equal(first, array(layer(codes, training=True))[0, :, 0])
+
+
+@pytest.mark.parametrize("share", [-0.1, 1])
+def test_a_share_of_words_that_is_none_is_refused(share):
+    with pytest.raises(ValueError, match=rf"`word_dropout` must be a share .* Received: {share}\. Pass 0\.5"):
+        TokenEmbedding(ABC, 1, word_dropout=share)
+
+
+def test_labels_have_probabilities_that_add_up_to_1_unless_there_may_be_several():
+    inputs = np.array([[1.0]])
+    for multi_label, expected in ((False, [0.25, 0.75]), (True, [0.5, 0.75])):
+        layer = Labels(["no", "yes"], multi_label=multi_label)
+        layer.build((None, 1))
+        constant(layer, [0, np.log(3)], 0)
+        assert array(layer(inputs))[0].tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("classes", [["no", "yes"], [False, True], [-1, 5, 7]])
+def test_a_model_survives_its_file_with_vocabulary_labels_and_options(classes, tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            TokenEmbedding(ABC, 3, word_dropout=0.25),
+            WeightDrop(keras.layers.SimpleRNN(2, return_sequences=True), 0.25),
+            ActivationRegularization(1.5, 0.5),
+            MaskedPooling(POOLINGS),
+            Labels(classes, multi_label=True),
+        ]
+    )
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    embedding, weight_drop, regularization, pooling, labels = loaded.layers
+    assert embedding.vocabulary == ABC and embedding.word_dropout == 0.25
+    assert (weight_drop.rate, regularization.size, regularization.change) == (0.25, 1.5, 0.5)
+    assert pooling.kinds == POOLINGS and labels.multi_label
+    assert labels.classes == classes and {type(one) for one in labels.classes} == {type(classes[0])}
+    x = np.array([[2, 3, 4, 0], [4, 0, 0, 0]])
+    assert np.array_equal(array(loaded(x)), array(model(x)))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# finding a layer in a model
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "made_by"),
+    [(NextToken, r"rt\.build_language_model"), (Labels, r"rt\.build_text_cl"), (TokenEmbedding, r"rt\.build_text_cl")],
+)
+def test_a_model_without_the_layer_is_refused_by_name(kind, made_by):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="plain")
+    with pytest.raises(
+        ValueError,
+        match=rf"Model 'plain' carries no `rnn_toolkit\.\w+_layers\.{kind.__name__}`\. Build it with {made_by}",
+    ):
+        text_layer_of(model, kind)
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(TypeError, match=r"`model` must be a Keras model\. Received: str\. Load one from its file"):
+        text_layer_of("model.keras", NextToken)

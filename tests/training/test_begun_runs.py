@@ -1,0 +1,70 @@
+"""Runs that an earlier version began, and left in the middle, go on here and end as if this version had begun them.
+
+`begun_runs` was written at commit 8fc0f2d, when every file of the package lay in one folder: a forecaster killed behind
+one epoch and no further step, a text classifier killed behind one epoch and one step. A change that makes these tests
+fail would cost users the runs and models that they have on disk.
+"""
+
+import itertools
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import rnn_toolkit as rt
+
+BEGUN = Path(__file__).parent / "begun_runs"
+
+
+def forecaster():
+    """Return what the killed call of `train` was given: a model, training data, validation data."""
+    keras.utils.set_random_seed(0)
+    steps = np.arange(120)
+    frame = pd.DataFrame({"day": pd.date_range("2024", periods=120), "y": np.sin(steps / 5) + steps / 50, "shop": "a"})
+    task = rt.ForecastTask("y", horizon=4, lookback=12, time="day", static=("shop",), season_length=6)
+    train, validation, _ = rt.split_by_time(frame, task)
+    model = rt.build_forecaster(train, rt.recurrent_layers("gru", (4,), dropout=0.1), patch_length=3)
+    return model, train, validation
+
+
+def classifier():
+    """Likewise; there was no validation data."""
+    keras.utils.set_random_seed(0)
+    words = ("good", "fine", "bad", "poor"), ("day", "book", "film", "car", "tea", "sea", "cat", "dog")
+    texts = [" ".join(pair) for pair in itertools.product(*words)]
+    labels = ["glad" if text.startswith(("good", "fine")) else "sad" for text in texts]
+    vocabulary = rt.fit_vocabulary(texts)
+    batches = rt.text_batches(texts, labels, vocabulary=vocabulary, batch_size=8, shuffle=True)
+    layers = rt.recurrent_layers("lstm", (4,), bidirectional=True, return_sequences=True)
+    return rt.build_text_classifier(vocabulary, batches.classes, layers, linear=batches), batches, None
+
+
+@pytest.mark.parametrize("build", [forecaster, classifier])
+def test_a_run_of_an_earlier_version_goes_on(build, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(BEGUN / build.__name__, folder)
+    model, train, validation = build()
+    history = rt.train(model, train, validation, epochs=4, run_dir=folder, progress=None)
+    assert history["loss"].iloc[0] == rt.load_history(BEGUN / build.__name__)["loss"].iloc[0]  # that epoch was theirs
+
+    whole, train, validation = build()
+    expected = rt.train(whole, train, validation, epochs=4, progress=None)
+    # Not to the last bit: the first epoch was trained on another machine.
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-4)
+    for weight, other in zip(model.weights, whole.weights, strict=True):
+        np.testing.assert_allclose(weight, other, rtol=1e-3, atol=1e-5)
+
+
+def test_a_forecaster_of_an_earlier_version_opens_and_forecasts():
+    frame = pd.DataFrame({"day": pd.date_range("2024", periods=12), "y": np.arange(12.0), "shop": "a"})
+    forecast = rt.forecast(rt.load_best(BEGUN / "forecaster"), frame)
+    assert forecast["day"].tolist() == list(pd.date_range("2024-01-13", periods=4))
+    assert forecast["y"].between(0, 30).all()
+
+
+def test_a_classifier_of_an_earlier_version_opens_and_classifies():
+    answer = rt.classify(rt.load_best(BEGUN / "classifier"), ["good book", "bad book"])
+    assert answer["label"].tolist() == ["glad", "sad"]

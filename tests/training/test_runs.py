@@ -1,0 +1,408 @@
+"""A training that was stopped and called again ends where it would have ended."""
+
+import os
+import signal
+import threading
+
+import keras
+import numpy as np
+import pytest
+
+from rnn_toolkit import load_history, make_optimizer, train
+from rnn_toolkit.training.callbacks import BestModel, EarlyStopping, ReduceLROnPlateau, default_callbacks
+from rnn_toolkit.training.snapshots import Snapshots
+
+on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="reads tf.data")
+
+
+@pytest.fixture
+def data():
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(40, 5, 2)).astype("float32")
+    return x, x.sum((1, 2))[:, None]
+
+
+def noisy(optimizer=None) -> keras.Model:
+    """Return a model that draws random numbers in training and compiles quickly; recurrent ones: test_resume.py."""
+    layers = [keras.layers.Flatten(), keras.layers.Dropout(0.3), keras.layers.Dense(4), keras.layers.GaussianNoise(0.1)]
+    model = keras.Sequential([keras.Input((5, 2)), *layers, keras.layers.Dense(1)])
+    model.compile(optimizer or keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+    return model
+
+
+class Crash(keras.callbacks.Callback):
+    """Raise in a step of an epoch, both counted from 0, or at the end of the epoch."""
+
+    def __init__(self, epoch, step=None):
+        super().__init__()
+        self.at = epoch, step
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.at:
+            raise RuntimeError("crash")
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch, None) == self.at:
+            raise RuntimeError("crash")
+
+
+def everything(model, history):
+    """Return all that two trainings must have in common."""
+    variables = [*model.variables, *model.optimizer.variables]
+    return [keras.ops.convert_to_numpy(one) for one in variables], history.drop(columns="seconds", errors="ignore")
+
+
+def assert_identical(one, other):
+    for a, b in zip(one[0], other[0], strict=True):
+        assert np.array_equal(a, b)
+    assert one[1].equals(other[1])
+
+
+def run(folder, data, *, extra=(), epochs=4, seed=5, **options):
+    """Train with callbacks that remember, validation, and a snapshot every two of five steps an epoch."""
+    keras.utils.set_random_seed(seed)
+    model = noisy()
+    callbacks = [ReduceLROnPlateau(patience=1), EarlyStopping(patience=3), BestModel(), *extra]
+    x, y = data
+    options = {"batch_size": 8, "snapshot_steps": 2, "progress": None, "callbacks": callbacks} | options
+    history = train(model, data, (x[:9], y[:9]), epochs=epochs, run_dir=folder, **options)
+    return everything(model, history)
+
+
+@pytest.fixture
+def whole(data, tmp_path):
+    """Return what a training gives that nobody stops."""
+    return run(tmp_path / "whole", data)
+
+
+@pytest.mark.parametrize("crash", [(0, 0), (0, 3), (1, None), (2, 4), (3, 1)], ids=str)
+def test_a_training_that_crashed_ends_as_if_it_had_not(data, tmp_path, whole, crash):
+    with pytest.raises(RuntimeError, match="crash"):
+        run(tmp_path / "run", data, extra=[Crash(*crash)])
+    assert_identical(run(tmp_path / "run", data, seed=99), whole)  # other initial weights, which do not count
+
+
+def test_a_training_may_crash_again_and_again(data, tmp_path, whole):
+    for crash in ((0, 2), (0, 4), (1, 1), (1, 1), (3, None)):
+        with pytest.raises(RuntimeError, match="crash"):
+            run(tmp_path / "run", data, extra=[Crash(*crash)])
+    assert_identical(run(tmp_path / "run", data), whole)
+
+
+def test_the_same_model_in_memory_goes_on_too(data, tmp_path, whole):
+    keras.utils.set_random_seed(5)
+    model, validation = noisy(), (data[0][:9], data[1][:9])
+    options = {"epochs": 4, "batch_size": 8, "run_dir": tmp_path / "run", "snapshot_steps": 2, "progress": None}
+    remember = [ReduceLROnPlateau(patience=1), EarlyStopping(patience=3), BestModel()]
+    with pytest.raises(RuntimeError, match="crash"):
+        train(model, data, validation, callbacks=[*remember, Crash(2, 2)], **options)
+    assert_identical(everything(model, train(model, data, validation, callbacks=remember, **options)), whole)
+
+
+def test_a_rate_lowered_behind_the_last_snapshot_is_no_other_run(data, tmp_path):
+    model = noisy()
+    plateau = ReduceLROnPlateau("loss", mode="max", patience=1)  # lowers the rate in every epoch but the first
+    options = {"epochs": 3, "run_dir": tmp_path, "progress": None}
+    for extra in (Crash(1, None), Crash(2, None)):
+        with pytest.raises(RuntimeError, match="crash"):
+            train(model, data, callbacks=[plateau, extra], **options)
+    assert train(model, data, callbacks=[plateau], **options).learning_rate.is_monotonic_decreasing
+
+
+def test_snapshots_change_nothing_in_the_training(data, whole):
+    keras.utils.set_random_seed(5)
+    model = noisy()
+    callbacks = [ReduceLROnPlateau(patience=1), EarlyStopping(patience=3)]
+    options = {"batch_size": 8, "callbacks": callbacks, "progress": None}
+    history = train(model, data, (data[0][:9], data[1][:9]), epochs=4, **options)
+    assert_identical(everything(model, history), whole)
+
+
+def test_steps_that_are_done_are_not_seen_by_callbacks(data, tmp_path):
+    class Steps(keras.callbacks.Callback):
+        seen = ()
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.seen = (*self.seen, batch)
+
+    with pytest.raises(RuntimeError, match="crash"):
+        run(tmp_path, data, extra=[Crash(0, 4)])
+    steps = Steps()
+    run(tmp_path, data, extra=[steps], epochs=1)
+    assert steps.seen == (4,)  # the last snapshot was behind the fourth of five
+
+
+@pytest.mark.parametrize("steps", [2, 5])
+def test_several_steps_in_one_execution_go_on_as_well(data, tmp_path, steps):
+    def stepped(folder, **options):
+        keras.utils.set_random_seed(1)
+        model = noisy()
+        model.compile("adam", "mse", steps_per_execution=steps)
+        history = train(model, data, epochs=2, batch_size=4, run_dir=folder, snapshot_steps=1, progress=None, **options)
+        return everything(model, history)
+
+    expected = stepped(tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="crash"):
+        stepped(tmp_path / "run", callbacks=[*default_callbacks(monitor="loss"), Crash(1, 9)])
+    assert_identical(stepped(tmp_path / "run"), expected)
+
+
+def test_a_finished_run_returns_its_history_at_once_and_the_best_weights(data, tmp_path, whole):
+    run(tmp_path, data)
+    assert_identical(run(tmp_path, data, extra=[Crash(0, 0)]), whole)
+
+
+def test_more_epochs_go_on_from_a_finished_run(data, tmp_path, whole):
+    assert len(run(tmp_path, data, epochs=2)[1]) == 2
+    assert_identical(run(tmp_path, data, epochs=4), whole)
+
+
+def test_a_run_that_stopped_early_stays_stopped(data, tmp_path):
+    stop = {"callbacks": [EarlyStopping("loss", mode="max", patience=1)], "epochs": 9}
+    first = run(tmp_path, data, **stop)
+    assert len(first[1]) < 9
+    assert_identical(run(tmp_path, data, **stop | {"epochs": 30}), first)
+
+
+def test_a_callback_of_ones_own_is_carried_over(data, tmp_path):
+    class Count(keras.callbacks.Callback):
+        total = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.total += 1
+
+        def get_state(self):
+            return {"total": self.total}
+
+        def set_state(self, state):
+            self.total = state["total"]
+
+    with pytest.raises(RuntimeError, match="crash"):
+        run(tmp_path, data, extra=[Count(), Crash(2, 3)])
+    count = Count()
+    run(tmp_path, data, extra=[count])
+    assert count.total == 4 * 5
+
+
+def test_a_callback_that_is_missing_on_a_resume_is_named(data, tmp_path):
+    run(tmp_path, data, epochs=1)
+    with pytest.warns(UserWarning, match="callbacks that this call lacks: ReduceLROnPlateau, BestModel"):
+        run(tmp_path, data, epochs=2, callbacks=[EarlyStopping()])
+
+
+def interrupting(number):
+    """Return a callback that sends a signal to this process in the second epoch."""
+    return keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: os.kill(os.getpid(), number) if batch == 2 else None
+    )
+
+
+def test_ctrl_c_ends_training_cleanly_and_the_same_call_goes_on(data, tmp_path, whole):
+    before = signal.getsignal(signal.SIGINT)
+    _, history = run(tmp_path, data, extra=[interrupting(signal.SIGINT)])
+    assert history.empty and signal.getsignal(signal.SIGINT) is before
+    assert Snapshots(tmp_path / "snapshots").read()["step"] == 3
+    assert_identical(run(tmp_path, data), whole)
+
+
+def test_the_line_says_that_the_same_call_goes_on(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("rnn_toolkit.training.train.is_interactive", lambda: True)
+    run(tmp_path, data, extra=[interrupting(signal.SIGINT)], progress="auto")
+    assert capsys.readouterr().out.rstrip().endswith("stopped; the same call goes on")
+
+
+def test_ctrl_c_within_the_validation_loses_nothing(data, tmp_path, whole):
+    stop = keras.callbacks.LambdaCallback()
+    stop.on_test_batch_end = lambda batch, logs=None: os.kill(os.getpid(), signal.SIGINT)
+    run(tmp_path, data, extra=[stop])
+    assert Snapshots(tmp_path / "snapshots").read()["step"] == 5
+    assert_identical(run(tmp_path, data), whole)
+
+
+def test_ctrl_c_restores_the_best_weights(data):
+    model = noisy()
+    kept = {}
+    script = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: (
+            logs.update(val_loss=float(epoch)),
+            kept.setdefault(epoch, model.get_weights()),
+        ),
+        on_train_batch_end=lambda batch, logs: os.kill(os.getpid(), signal.SIGINT) if 1 in kept else None,
+    )
+    history = train(model, data, data, callbacks=[script, EarlyStopping()], progress=None)
+    assert len(history) == 2
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), kept[0], strict=True))
+
+
+def test_sigterm_writes_a_snapshot_and_then_does_what_it_would_have_done(data, tmp_path, whole):
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        outcome = run(tmp_path, data, extra=[interrupting(signal.SIGTERM)], snapshot_steps=None)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert len(heard) == 4 and len(list((tmp_path / "snapshots").iterdir())) == 2
+    assert_identical(outcome, whole)  # this handler let it live
+
+
+def test_training_in_a_thread_leaves_the_signals_alone(data):
+    lengths = []
+    thread = threading.Thread(target=lambda: lengths.append(len(train(noisy(), data, epochs=1, progress=None))))
+    thread.start()
+    thread.join()
+    assert lengths == [1]
+
+
+def test_another_run_is_refused_with_the_differences(data, tmp_path):
+    run(tmp_path, data, epochs=1)
+    with pytest.raises(
+        ValueError, match=r"another run: train\.batch_size is 4, was 8; .* To start afresh, pass another"
+    ):
+        run(tmp_path, data, batch_size=4)
+    more = np.concatenate([data[0], data[0]]), np.concatenate([data[1], data[1]])
+    with pytest.raises(ValueError, match=r"train\.rows is 80, was 40"):
+        run(tmp_path, more)
+
+
+def test_resume_false_overwrites_nothing(data, tmp_path):
+    run(tmp_path, data, epochs=1)
+    before = load_history(tmp_path)
+    with pytest.raises(ValueError, match=r"holds a run of 1 epochs, and resume=False\. .*delete this one: shutil"):
+        run(tmp_path, data, resume=False)
+    assert load_history(tmp_path).equals(before)
+
+
+def test_a_folder_with_results_but_no_snapshot_is_refused(data, tmp_path):
+    (tmp_path / "best.keras").write_text("somebody's")
+    with pytest.raises(ValueError, match=r"holds best\.keras, but no snapshot to go on from"):
+        run(tmp_path, data)
+    assert (tmp_path / "best.keras").read_text() == "somebody's"
+
+
+def test_a_folder_that_another_training_writes_to_is_refused(data, tmp_path):
+    def second(epoch, logs):
+        run(tmp_path, data)
+
+    with pytest.raises(ValueError, match="`run_dir` is in use"):
+        run(tmp_path, data, extra=[keras.callbacks.LambdaCallback(on_epoch_end=second)])
+
+
+def test_a_model_that_is_not_built_is_refused():
+    model = keras.Sequential([keras.layers.Dense(1)], name="bare")
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"Model 'bare' is not built: .*model\(x\[:1\]\)"):
+        train(model, (np.zeros((4, 1)), np.zeros(4)))
+
+
+def test_a_pace_that_is_none_is_refused(data):
+    with pytest.raises(ValueError, match=r"`snapshot_seconds` must be positive\. Received: 0"):
+        train(noisy(), data, snapshot_seconds=0)
+    with pytest.raises(ValueError, match=r"`snapshot_steps` must be at least 1\. Received: 0"):
+        train(noisy(), data, snapshot_steps=0)
+
+
+def test_a_full_disk_is_reported_once_and_training_goes_on(data, tmp_path, monkeypatch, whole):
+    good = Snapshots.write
+
+    def full(self, state):
+        if 2 <= state["epoch"] < 4:
+            raise OSError(28, "No space left on device")
+        good(self, state)
+
+    monkeypatch.setattr(Snapshots, "write", full)
+    with pytest.warns(UserWarning, match=r"could not be written: .*No space left .*Training goes on") as caught:
+        assert_identical(run(tmp_path, data), whole)
+    assert sum("could not be written" in str(one.message) for one in caught) == 1
+
+
+def test_a_disk_that_is_full_before_the_first_step_is_an_error(data, tmp_path, monkeypatch):
+    def full(self, state):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Snapshots, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(tmp_path, data)
+
+
+def test_an_error_says_where_the_training_stands(data, tmp_path):
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path, data, extra=[Crash(1, 2)])
+    assert caught.value.__notes__[-1].startswith("The training stopped behind epoch 1 and 2 steps")
+
+
+def test_a_subclassed_model_goes_on_as_well(data, tmp_path):
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.head = keras.layers.SimpleRNN(3, dropout=0.2), keras.layers.Dense(1)
+
+        def call(self, x, training=False):
+            return self.head(self.layer(x, training=training))
+
+    def once(folder, callbacks):
+        keras.utils.set_random_seed(2)
+        model = Own()
+        model(data[0][:1])
+        model.compile("adam", keras.losses.MeanSquaredError(), metrics=["mae"])
+        options = {"batch_size": 8, "snapshot_steps": 1, "callbacks": callbacks, "progress": None}
+        return everything(model, train(model, data, epochs=2, run_dir=folder, **options))
+
+    expected = once(tmp_path / "whole", [])
+    with pytest.raises(RuntimeError, match="crash"):
+        once(tmp_path / "run", [Crash(1, 2)])
+    assert_identical(once(tmp_path / "run", []), expected)
+
+
+@on_tensorflow
+def test_tf_data_go_on_from_the_beginning_of_an_epoch_and_say_so(data, tmp_path):
+    import tensorflow as tf
+
+    def once(folder, *extra):
+        batches = tf.data.Dataset.from_tensor_slices(data).batch(8)
+        keras.utils.set_random_seed(5)
+        model = noisy()
+        with pytest.warns(UserWarning, match="cannot be put back to a step"):
+            history = train(model, batches, epochs=3, run_dir=folder, callbacks=list(extra), progress=None)
+        return everything(model, history)
+
+    expected = once(tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="crash"):
+        once(tmp_path / "run", Crash(1, 3))
+    assert_identical(once(tmp_path / "run"), expected)  # not shuffled, so exact
+
+
+@on_tensorflow
+def test_an_empty_tf_data_set_is_refused():
+    import tensorflow as tf
+
+    nothing = tf.data.Dataset.from_tensor_slices((np.zeros((0, 5, 2)), np.zeros((0, 1)))).batch(2)
+    with pytest.raises(ValueError, match="`train` holds no batch"):
+        train(noisy(), nothing)
+
+
+def test_a_monitor_that_is_not_there_is_refused_before_training(data):
+    crash = [EarlyStopping("val_mea"), ReduceLROnPlateau()]
+    with pytest.raises(ValueError, match=r"watches 'val_mea', .*There are: loss, mae, val_loss.*mean 'val_mae'"):
+        train(noisy(), data, data, callbacks=crash, progress=None)
+
+
+def test_a_monitor_of_validation_without_validation_is_refused(data):
+    with pytest.raises(ValueError, match=r"EarlyStopping watches 'val_loss', but there are no validation data"):
+        train(noisy(), data, callbacks=[EarlyStopping()])
+
+
+def test_a_scheduled_rate_goes_on(data, tmp_path):
+    def once(folder, *extra):
+        keras.utils.set_random_seed(4)
+        model = noisy(make_optimizer(0.01, schedule="cosine", steps=20))
+        plateau = ReduceLROnPlateau("loss", mode="max", patience=1)  # lowers the schedule in every epoch
+        options = {"batch_size": 8, "snapshot_steps": 2, "callbacks": [plateau, *extra], "progress": None}
+        return everything(model, train(model, data, epochs=4, run_dir=folder, **options))
+
+    expected = once(tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="crash"):
+        once(tmp_path / "run", Crash(2, 4))
+    assert_identical(once(tmp_path / "run"), expected)

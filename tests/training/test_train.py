@@ -1,0 +1,173 @@
+"""Training keeps the best, stops in time, and works on models that are not ours."""
+
+import sys
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from rnn_toolkit import (
+    ForecastTask,
+    Windows,
+    build_forecaster,
+    load_best,
+    load_history,
+    make_optimizer,
+    recurrent_layers,
+    train,
+)
+from rnn_toolkit.training.callbacks import default_callbacks
+
+
+@pytest.fixture
+def arrays():
+    """Return windows of a sine and the values that follow them."""
+    series = np.sin(np.arange(100.0) / 3).astype("float32")
+    x = np.lib.stride_tricks.sliding_window_view(series, 8)[:-1, :, None]
+    return x, series[8:, None]
+
+
+def small(optimizer="adam") -> keras.Model:
+    model = keras.Sequential([keras.Input((8, 1)), keras.layers.SimpleRNN(4), keras.layers.Dense(1)])
+    model.compile(optimizer, "mse", metrics=["mae"])
+    return model
+
+
+class Script(keras.callbacks.Callback):
+    """Pretend that the validation losses are those of a script."""
+
+    def __init__(self, losses):
+        super().__init__()
+        self.losses = losses
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_loss"] = self.losses[epoch]
+
+
+def test_the_history_has_a_row_per_epoch_with_rate_and_seconds(arrays):
+    history = train(small(), arrays, arrays, epochs=3, progress=None)
+    assert history.index.tolist() == [1, 2, 3] and history.index.name == "epoch"
+    assert list(history.columns) == ["loss", "mae", "val_loss", "val_mae", "learning_rate", "seconds"]
+    assert (history.learning_rate == np.float32(1e-3)).all() and (history.seconds > 0).all()
+
+
+def test_training_lowers_the_loss_of_a_model_written_by_hand(arrays):
+    history = train(small(make_optimizer(1e-2)), arrays, epochs=20, progress=None)
+    assert history.loss.iloc[-1] < history.loss.iloc[0] / 5
+
+
+def test_training_works_on_windows_of_a_table(arrays):
+    windows = Windows(pd.DataFrame({"y": np.sin(np.arange(80.0))}), ForecastTask("y", horizon=2, lookback=8))
+    model = build_forecaster(windows, recurrent_layers("gru", (4,)))
+    assert len(train(model, windows, windows, epochs=2, progress=None)) == 2
+
+
+def test_sample_weights_may_come_with_the_arrays(arrays):
+    x, y = arrays
+    history = train(small(), (x, y, np.zeros(len(x))), (x, y, np.ones(len(x))), epochs=1, progress=None)
+    assert history.loss.iloc[0] == 0 and history.val_loss.iloc[0] > 0
+
+
+def test_the_run_folder_holds_the_best_model_and_the_history(arrays, tmp_path):
+    model = small(make_optimizer(1e-2))
+    history = train(model, arrays, arrays, epochs=4, run_dir=tmp_path / "runs" / "one", progress=None)
+    best = keras.saving.load_model(tmp_path / "runs" / "one" / "best.keras")
+    assert best.evaluate(*arrays, verbose=0)[0] == pytest.approx(history.val_loss.min(), rel=1e-4)
+    found = sorted(path.name for path in (tmp_path / "runs" / "one").iterdir())
+    assert found == [".lock", "best.keras", "history.csv", "snapshots"]
+    pd.testing.assert_frame_equal(load_history(tmp_path / "runs" / "one"), history, check_exact=True)
+    assert load_best(tmp_path / "runs" / "one").count_params() == model.count_params()
+
+
+def test_the_model_ends_at_its_best_weights_not_its_last(arrays):
+    model = small(make_optimizer(1e-2))
+    script = Script([5.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    keep = {}
+    snapshot = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: keep.update({epoch: model.get_weights()})
+    )
+    callbacks = [script, snapshot, *default_callbacks(patience=3)]
+    history = train(model, arrays, arrays, epochs=20, callbacks=callbacks, progress=None)
+    assert len(history) == 5  # the best epoch and three without a new best
+    for weights, best in zip(model.get_weights(), keep[1], strict=True):
+        assert np.array_equal(weights, best)
+
+
+def test_the_rate_is_halved_on_a_plateau(arrays):
+    callbacks = [Script([1.0] * 6), *default_callbacks(patience=4)]
+    history = train(small(), arrays, arrays, epochs=6, callbacks=callbacks, progress=None)
+    assert history.learning_rate.iloc[-1] == pytest.approx(0.5e-3)
+
+
+def test_a_schedule_is_followed(arrays):
+    model = small(make_optimizer(0.01, schedule="cosine", steps=12))
+    history = train(model, arrays, arrays, epochs=3, progress=None)
+    assert history.learning_rate.is_monotonic_decreasing
+
+
+def test_training_stops_at_the_first_loss_that_is_not_a_number(arrays):
+    x, y = arrays
+    with pytest.warns(UserWarning, match="not finite at epoch 1, step 1"):
+        history = train(small(), (x, np.full_like(y, np.nan)), epochs=5, progress=None)
+    assert len(history) == 1
+
+
+def test_nothing_is_shown_where_nobody_watches(arrays, capsys):
+    train(small(), arrays, epochs=1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_line_is_shown_in_a_terminal(arrays, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    train(small(), arrays, epochs=1)
+    assert "1/1" in capsys.readouterr().out
+
+
+def test_no_epochs_are_refused(arrays):
+    with pytest.raises(ValueError, match=r"`epochs` must be at least 1\. Received: 0"):
+        train(small(), arrays, epochs=0)
+
+
+def test_an_unknown_progress_is_refused(arrays):
+    with pytest.raises(ValueError, match="`progress` must be one of 'auto', 'live', None"):
+        train(small(), arrays, progress="bar")
+
+
+def test_a_model_that_is_not_compiled_is_refused(arrays):
+    model = keras.Sequential([keras.Input((8, 1)), keras.layers.SimpleRNN(1)], name="bare")
+    with pytest.raises(ValueError, match=r"Model 'bare' is not compiled\. Call `model\.compile"):
+        train(model, arrays)
+
+
+def test_data_without_rows_are_refused():
+    with pytest.raises(ValueError, match=r"`train` holds no rows: x has shape \(0, 8, 1\)"):
+        train(small(), (np.zeros((0, 8, 1)), np.zeros((0, 1))))
+
+
+def test_a_tuple_of_one_is_refused(arrays):
+    with pytest.raises(ValueError, match=r"`train` must be \(x, y\) or \(x, y, sample_weight\)\. Received: 1 items"):
+        train(small(), (arrays[0],))
+
+
+def test_a_data_set_without_batches_is_refused():
+    class Empty(keras.utils.PyDataset):
+        def __len__(self):
+            return 0
+
+        def __getitem__(self, index):
+            raise IndexError
+
+    with pytest.raises(ValueError, match="`validation` holds no batch"):
+        train(small(), (np.zeros((4, 8, 1)), np.zeros((4, 1))), Empty(), progress=None)
+
+
+def test_a_run_folder_that_cannot_be_written_is_refused_before_training(arrays, tmp_path):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    with pytest.raises(ValueError, match=r"`run_dir` cannot be written: .*taken"):
+        train(small(), arrays, run_dir=tmp_path / "taken" / "run")
+
+
+def test_a_patience_below_one_is_refused():
+    with pytest.raises(ValueError, match="`patience` must be at least 1"):
+        default_callbacks(patience=0)
