@@ -215,7 +215,7 @@ def _bounds(output, raw_units, level, margins, scale):
 def _base_interval(output, raw_units, level):
     """Return what is calibrated: the model's own interval where it has one, or its point forecast twice."""
     places = _own_places(raw_units, level)
-    return [output[..., place] for place in places] if places else [raw_units.point(output)] * 2
+    return [output[..., place] for place in places] or [raw_units.point(output)] * 2
 
 
 def _own_places(raw_units, level) -> list[int]:
@@ -245,10 +245,10 @@ def _margins(model, raw_units, windows, levels) -> dict[str, list]:
     if count < 100 / (100 - max(levels)):
         raise ValueError(f"{count} windows are too few for level {max(levels):g}.")
     chosen = np.unique(np.linspace(0, count - 1, num=min(count, MAX_CALIBRATION_WINDOWS)).astype(int))
-    judged = Windows.of_table(windows.table, windows.starts[chosen])
-    x, y, weight = judged.to_arrays()
+    starts, table = windows.starts[chosen], windows.table
+    x, y, weight = windows.cut(starts)
     output = _outputs(model, x)
-    scale = windows.table.scale[windows.table.series_of(judged.starts)][:, None]  # (windows, 1, targets)
+    scale = table.scale[table.series_of(starts)][:, None]  # (windows, 1, targets)
     margins = {}
     for level in levels:
         low, high = _base_interval(output, raw_units, level)

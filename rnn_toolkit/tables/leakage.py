@@ -6,7 +6,6 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit.tables.layout import Layout
 from rnn_toolkit.tables.task import ForecastTask
 from rnn_toolkit.tables.windows import Windows, split_by_time
 
@@ -84,7 +83,7 @@ def check_leakage(
 
 def _disturb(frame, task, later, seed) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the frame, and the frame with other numbers and words from the first target of `later` on."""
-    layout = Layout.of(frame, task)
+    layout = later.preparation.lay_out(frame)
     rows, series = layout.rows, layout.series_of(layout.rows)
     is_later = rows >= later.table.first_targets(later.starts)[series]
     last = layout.offsets[:-1] - 1

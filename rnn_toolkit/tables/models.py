@@ -14,6 +14,8 @@ from rnn_toolkit.tables.layers import NORMALIZATIONS, LinearHighway, OrderedQuan
 from rnn_toolkit.tables.losses import ObservedMeanAbsoluteError, ScaledAbsoluteError, ScaledPinball, ScaledSquaredError
 from rnn_toolkit.tables.windows import Windows
 
+LOSSES = {"mae": ScaledAbsoluteError, "mse": ScaledSquaredError}
+
 
 def build_forecaster(
     train: Windows,
@@ -62,7 +64,7 @@ def build_forecaster(
     if not isinstance(train, Windows):
         raise TypeError(f"`train` must be `rt.Windows`. Received: {type(train).__name__}. See `rt.split_by_time`.")
     one_of(normalization, "normalization", NORMALIZATIONS)
-    one_of(loss, "loss", ("mae", "mse"))
+    one_of(loss, "loss", LOSSES)
     task = train.task
     length = _patch_length(patch_length, task.lookback)
     quantiles = None if quantiles is None else _checked_quantiles(quantiles)
@@ -86,10 +88,7 @@ def build_forecaster(
     linear = fit_on_windows(train.table, np.sort(train.starts))
     if linear is not None:
         highway.start_from(linear)
-    if quantiles is not None:
-        chosen = ScaledPinball(quantiles)
-    else:
-        chosen = ScaledAbsoluteError() if loss == "mae" else ScaledSquaredError()
+    chosen = LOSSES[loss]() if quantiles is None else ScaledPinball(quantiles)
     model.compile(optimizer or make_optimizer(), loss=chosen, weighted_metrics=[ObservedMeanAbsoluteError()])
     return model
 

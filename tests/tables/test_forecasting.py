@@ -151,8 +151,8 @@ def test_several_targets_have_columns_of_their_own(days):
 
 
 def test_known_future_values_reach_the_model(of_shops, shops):
-    model = keras.models.clone_model(of_shops)
-    model.set_weights(of_shops.get_weights())
+    windows = rt.Windows(shops, raw_units_of(of_shops).preparation)
+    model = rt.build_forecaster(windows, quick(), patch_length=1, normalization="window")
     kernel = raw_units_of(model).core.core.layers[-1].head.kernel
     kernel.assign(np.ones(kernel.shape))  # an untrained head says nothing
     low, high = (rt.forecast(model, shops, future=coming(shops).assign(promotion=value)) for value in (1.0, 2.0))
