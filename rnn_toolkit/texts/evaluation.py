@@ -83,6 +83,8 @@ def score_tags(actual: Iterable[Sequence], predicted: pd.DataFrame | Iterable[Se
     """
     actual = tag_rows(actual, "actual")
     lengths = [len(row) for row in actual]
+    if not sum(lengths):
+        raise ValueError("`actual` holds no tag: there is nothing to score. Pass texts with tokens.")
     if isinstance(predicted, pd.DataFrame):
         has_columns(predicted.columns, ["tag"], "`predicted`")
         if len(predicted) != sum(lengths):
@@ -90,12 +92,8 @@ def score_tags(actual: Iterable[Sequence], predicted: pd.DataFrame | Iterable[Se
                 f"`predicted` has {len(predicted)} rows, but `actual` {sum(lengths)} tags. Pass the table that "
                 "`rt.tag` returns for the same texts."
             )
-        ends = np.cumsum(lengths).tolist()
-        column = predicted["tag"].tolist()
-        predicted = [column[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+        predicted = np.split(predicted["tag"].to_numpy(), np.cumsum(lengths)[:-1])
     predicted = tag_rows(predicted, "predicted", lengths, where="`actual` has {}")
-    if not sum(lengths):
-        raise ValueError("`actual` holds no tag: there is nothing to score. Pass texts with tokens.")
     actual, predicted = plain_rows(actual, "actual"), plain_rows(predicted, "predicted")
     true, given = (list(itertools.chain.from_iterable(rows)) for rows in (actual, predicted))
     right = [one for one, other in zip(true, given, strict=True) if one == other]
@@ -180,7 +178,7 @@ def score_language_model(model: keras.Model, test: str | Iterable[str], *, train
     nats = {
         "model": _costs(core, before, targets).mean(dtype="float64"),
         "bigram": -np.log(counts.bigram(before, targets)).mean(),
-        "unigram": -np.log(counts.unigram(targets)).mean(),
+        "unigram": -np.log(counts.unigram[targets]).mean(),
     }
     characters = len(vocabulary.decode(targets))
     scores = pd.DataFrame({"nats": nats}).rename_axis("predictor")
@@ -195,31 +193,27 @@ class _Counts:
     Args:
         codes: The text.
         size: Codes of the vocabulary. All but padding may come next.
+
+    Attributes:
+        unigram: The probability of each code, wherever it stands.
     """
 
     def __init__(self, codes, size):
-        self.size = size
-        self._unigram = (np.bincount(codes, minlength=size) + 1) / (len(codes) + size - 1)
-        self._pairs = pd.Series(self._keys(codes[:-1], codes[1:])).value_counts()
+        codes, self.size = codes.astype("int64"), size  # a pair is one number, too large for int32
+        self.unigram = (np.bincount(codes, minlength=size) + 1) / (len(codes) + size - 1)
+        self._pairs = pd.Series(codes[:-1] * size + codes[1:]).value_counts()
         self._before = np.bincount(codes[:-1], minlength=size)
         self._kinds = np.bincount(self._pairs.index // size, minlength=size)  # different tokens behind each token
         once, twice = ((self._pairs == number).sum() for number in (1, 2))
         self.discount = once / (once + 2 * twice) if once else _DISCOUNT
 
-    def _keys(self, before, targets):
-        """Return a number for each pair of tokens."""
-        return before.astype("int64") * self.size + targets
-
-    def unigram(self, targets):
-        """Return the probability of each target, wherever it stands."""
-        return self._unigram[targets]
-
     def bigram(self, before, targets):
         """Return the probability of each target behind the token before it."""
-        counts = self._pairs.reindex(self._keys(before, targets), fill_value=0).to_numpy()
-        total, unigram = self._before[before], self.unigram(targets)
-        smoothed = np.maximum(counts - self.discount, 0) + self.discount * self._kinds[before] * unigram
-        return np.where(total, smoothed / np.maximum(total, 1), unigram)
+        pairs = before.astype("int64") * self.size + targets
+        total, unigram = self._before[before], self.unigram[targets]
+        seen = np.maximum(self._pairs.reindex(pairs, fill_value=0).to_numpy() - self.discount, 0)
+        smoothed = (seen + self.discount * self._kinds[before] * unigram) / np.maximum(total, 1)
+        return np.where(total, smoothed, unigram)
 
 
 class _Costs(keras.layers.Layer):

@@ -162,7 +162,7 @@ def cost_by_predict(model, text):
 def test_unigram_and_bigram_of_abab_are_those_counted_by_hand():
     # Codes: 2 is a, 3 is b. a and b twice each and nothing else, of three codes that may come, plus one each: 3/7.
     counts = _Counts(np.array([2, 3, 2, 3]), 4)
-    assert counts.unigram(np.array([1, 2, 3])) == pytest.approx([1 / 7, 3 / 7, 3 / 7])
+    assert counts.unigram[[1, 2, 3]] == pytest.approx([1 / 7, 3 / 7, 3 / 7])
     # ab twice, ba once: the discount is 1 / (1 + 2). Behind a: (2 - 1/3) / 2, and 1/3 of one kind over 2 to share out.
     assert counts.discount == pytest.approx(1 / 3)
     probabilities = counts.bigram(np.array([2, 2, 3]), np.array([3, 2, 2]))
@@ -173,7 +173,7 @@ def test_unigram_and_bigram_of_abab_are_those_counted_by_hand():
 def test_probabilities_of_all_tokens_that_may_come_add_up_to_one(text):
     vocabulary = fit_vocabulary(["abcde"], unit="character")
     counts, tokens = _Counts(vocabulary.encode(text), len(vocabulary)), np.arange(1, len(vocabulary))
-    assert counts.unigram(tokens).sum() == pytest.approx(1)
+    assert counts.unigram[tokens].sum() == pytest.approx(1)
     for before in tokens:
         assert counts.bigram(np.full(len(tokens), before), tokens).sum() == pytest.approx(1)
         assert (counts.bigram(np.full(len(tokens), before), tokens) > 0).all()
