@@ -8,7 +8,6 @@ from rnn_toolkit._checks import one_of
 from rnn_toolkit.texts.inputs import checked_texts
 from rnn_toolkit.texts.ngrams import NgramEvidence, WithEvidence
 from rnn_toolkit.texts.recognition import ends_of
-from rnn_toolkit.texts.tags import tokens_of
 
 
 def explain_text(model: keras.Model, text: str, *, label=None) -> pd.DataFrame:
@@ -93,11 +92,10 @@ def explain_text(model: keras.Model, text: str, *, label=None) -> pd.DataFrame:
 
 
 def _spelled(text, codes, vocabulary) -> list[str]:
-    """Return the tokens of a text as they stand there; subwords, of which some are single bytes, as they decode."""
-    if vocabulary.unit != "subword":
-        (tokens,) = tokens_of([text], vocabulary)
-        if len(tokens) == len(codes):  # lower-casing may change the number of letters ("İ"), and so that of words
-            return tokens
+    """Return the tokens of a text as they stand there."""
+    tokens = vocabulary.split(text)
+    if len(tokens) == len(codes):  # lower-casing may change the number of letters ("İ"), and so that of words
+        return tokens
     return [vocabulary.decode([code]) for code in codes]
 
 

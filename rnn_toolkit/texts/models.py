@@ -88,9 +88,8 @@ def build_text_classifier(
         labels = Labels(classes, multi_label=multi_label)
         model = keras.Sequential([codes, *below, *above, labels], name="text_classifier")
     else:
-        is_character = vocabulary.unit == "character"
-        longest = ngrams or (4 if is_character else 2)
-        logits, evidence = fit_ngrams(linear, longest=longest, ends=is_character)(codes)
+        is_spelled = vocabulary.has_single_characters
+        logits, evidence = fit_ngrams(linear, longest=ngrams or (4 if is_spelled else 2), ends=is_spelled)(codes)
         outputs = WithEvidence()([_applied(below, codes), evidence])
         # The network adds nothing until it has learnt something.
         labels = Labels(classes, multi_label=multi_label, kernel_initializer="zeros")
@@ -206,14 +205,14 @@ def build_language_model(
     """
     check_vocabulary(vocabulary)
     whole_number(batch_size, "batch_size")
-    is_character = vocabulary.unit == "character"
     if layers is None:
         layers = [
             *recurrent_layers("lstm", (384,), return_sequences=True),
             keras.layers.SpatialDropout1D(0.2),
         ]
-    width = (64 if is_character else 256) if embedding is None else whole_number(embedding, "embedding")
-    tied = not is_character if tied is None else tied
+    is_spelled = vocabulary.has_single_characters
+    width = (64 if is_spelled else 256) if embedding is None else whole_number(embedding, "embedding")
+    tied = not is_spelled if tied is None else tied
     # Keras' own start, within 0.05 of zero, tells tokens apart so faintly that the first epochs learn little; but
     # vectors that also score the outputs must start small, or the first guesses are far too sure.
     start = "uniform" if tied else keras.initializers.RandomNormal(stddev=1.0)

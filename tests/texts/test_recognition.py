@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import rnn_toolkit as rt
 from rnn_toolkit import build_text_classifier, classify, explain_text, fit_vocabulary, recurrent_layers
 from rnn_toolkit.networks.pooling import POOLINGS
 from rnn_toolkit.texts.layers import Labels
@@ -221,3 +222,85 @@ def test_other_models_are_refused(function):
         function(headless)
     with pytest.raises(TypeError, match=r"`model` must be a Keras model\. Received: str\. Load one"):
         function("model.keras")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# tags
+# ---------------------------------------------------------------------------------------------------------------------
+
+LETTERS = fit_vocabulary(["abcdefghij"], unit="character")
+TAGGED = fit_vocabulary(["a a a a b b b c c EU-wide"])
+
+
+def small_tagger(vocabulary=TAGGED, tags=("x", "y"), units=4, **options) -> keras.Model:
+    layers = rt.recurrent_layers("gru", (units,), bidirectional=True, return_sequences=True)
+    return rt.build_tagger(vocabulary, tags, layers, embedding=4, **options)
+
+
+@pytest.fixture(scope="module")
+def built():
+    """Return a tagger, compiled once, and its first weights."""
+    keras.utils.set_random_seed(0)
+    model = small_tagger()
+    return model, model.get_weights()
+
+
+@pytest.fixture
+def tagger(built):
+    model, weights = built
+    model.set_weights(weights)
+    return model
+
+
+def always(code: int, model) -> keras.Model:
+    """Return the tagger with weights that give every token the same tag."""
+    kernel, _ = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel * 0, np.log([[0.75, 0.25], [0.25, 0.75]][code])])
+    return model
+
+
+def test_padding_changes_no_tag(tagger):
+    alone = rt.tag(tagger, [["b", "c"]])
+    beside = rt.tag(tagger, [["a"] * 30, ["b", "c"]])
+    np.testing.assert_allclose(beside["probability"][30:], alone["probability"], rtol=1e-5)
+
+
+def test_the_table_has_a_row_for_each_token_as_it_stands_in_the_text(tagger):
+    table = rt.tag(always(1, tagger), pd.Series(["A, new", "", "EU!"], index=["one", "two", "three"]))
+    assert table.columns.tolist() == ["text", "token", "tag", "probability"]
+    assert table["text"].tolist() == ["one"] * 3 + ["three"] * 2
+    assert table["token"].tolist() == ["A", ",", "new", "EU", "!"]
+    assert table["tag"].tolist() == ["y"] * 5
+    assert table["probability"].tolist() == pytest.approx([0.75] * 5)
+
+
+def test_tokens_and_characters_are_tagged_one_by_one_in_the_order_of_the_texts(tagger):
+    texts = [list("ab") * size for size in (20, 1, 30, 2)]
+    table = rt.tag(always(0, tagger), texts, batch_size=1)
+    assert table.groupby("text")["token"].agg(list).tolist() == texts
+    assert rt.tag(small_tagger(LETTERS), ["ab", "c d"])["token"].tolist() == ["a", "b", "c", " ", "d"]
+
+
+def test_each_row_tells_what_its_own_text_came_to(tagger):
+    texts = [list("abcab") * 5, list("b"), list("cb") * 6, list("ba")]
+    table = rt.tag(tagger, texts, batch_size=2)
+    alone = [tagger.predict(rt.tag_batches([text], vocabulary=TAGGED), verbose=0)[0, : len(text)] for text in texts]
+    np.testing.assert_allclose(table["probability"], np.concatenate(alone).max(1), rtol=1e-5)
+    assert table["tag"].tolist() == [["x", "y"][code] for code in np.concatenate(alone).argmax(1)]
+
+
+def test_texts_without_any_token_give_an_empty_table(tagger):
+    assert rt.tag(always(0, tagger), ["", " "]).shape == (0, 4)
+
+
+def test_models_and_texts_of_another_kind_are_refused(tagger):
+    classifier = rt.build_text_classifier(TAGGED, ["x", "y"], rt.recurrent_layers("gru", (2,), return_sequences=True))
+    with pytest.raises(ValueError, match=r"'text_classifier' does not label tokens: .*\(None, 2\). Use `rt.classify`"):
+        rt.tag(classifier, ["a"])
+    for use in (rt.classify, rt.explain_text):
+        with pytest.raises(ValueError, match=r"'tagger' does not label texts: .*\(None, None, 2\). Use `rt.tag`"):
+            use(tagger, ["a"])
+    with pytest.raises(TypeError, match="`texts` must be a list"):
+        rt.tag(tagger, "a b")
+    with pytest.raises(ValueError, match=r"carries no `rnn_toolkit\.texts\.layers\.TokenEmbedding`"):
+        rt.tag(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), ["a"])
