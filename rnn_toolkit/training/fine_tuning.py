@@ -16,6 +16,7 @@ from rnn_toolkit.networks.pooling import MaskedPooling
 from rnn_toolkit.training import train as training
 from rnn_toolkit.training.callbacks import default_callbacks
 from rnn_toolkit.training.identity import num_batches
+from rnn_toolkit.training.resumable import ResumableCallback
 
 NORMALIZERS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 
@@ -133,13 +134,12 @@ def fine_tune(
     return history.set_index(pd.RangeIndex(1, len(history) + 1, name="epoch"))
 
 
-class _Stop(keras.callbacks.Callback):
+class _Stop(ResumableCallback):
     """Remember whether Ctrl-C ended a training, which `train` takes for its regular end."""
 
     asked = False
 
-    def note(self, text):
-        """Take note of a training that did not come to its end."""
+    def on_interrupt(self, reason):
         self.asked = True
 
 
