@@ -250,7 +250,7 @@ class _Costs(keras.layers.Layer):
 
     def call(self, inputs):
         codes, targets, *states = inputs
-        logits, states = self.core.read(codes, states, training=False)
+        logits, states = self.core.read(codes, states)
         logits = ops.cast(logits, "float32")  # (batch, timesteps, codes)
         chosen = ops.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
         return [ops.logsumexp(logits, axis=-1) - chosen, *states]
