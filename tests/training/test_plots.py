@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from rnn_toolkit.drawing import BLUE, ORANGE, TINTS
+from rnn_toolkit.drawing import TINTS
 from rnn_toolkit.networks.optimization import SCHEDULES
-from rnn_toolkit.texts.plots import plot_explanation
 from rnn_toolkit.training.plots import plot_history, plot_schedule
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,52 +176,6 @@ def test_schedule_of_one_step_is_refused():
 def test_schedule_of_a_rate_of_zero_is_refused():
     with pytest.raises(ValueError, match=r"`learning_rate` must be positive\. Received: 0"):
         plot_schedule("cosine", learning_rate=0)
-
-
-# plot_explanation
-
-
-def explanation(*rows, **attrs):
-    table = pd.DataFrame(rows, columns=["token", "score"])
-    table.attrs = attrs
-    return table
-
-
-def test_explanation_shades_tokens_by_sign_and_size():
-    ax = plot_explanation(explanation(("so", 0.0), ("good", 2.0), ("but", -1.0)))
-    boxes = [text.get_bbox_patch() for text in ax.texts]
-    assert texts(ax) == ["so", "good", "but"]
-    assert [box.get_alpha() for box in boxes] == [0.0, 0.7, 0.35]
-    assert [mpl.colors.to_hex(box.get_facecolor()) for box in boxes[1:]] == [BLUE, ORANGE]
-
-
-def test_explanation_breaks_lines_between_tokens():
-    ax = plot_explanation(explanation(("a" * 6, 1.0), ("b" * 6, 1.0), ("c" * 3, 1.0)), width=10)
-    assert [text.get_position() for text in ax.texts] == [(0.0, 0), (0.0, -1), (0.7, -1)]
-
-
-def test_explanation_names_its_label_and_probability():
-    ax = plot_explanation(explanation(("good", 1.0), label="positive", probability=0.987))
-    assert ax.get_title("left") == "positive (99%): blue speaks for it, orange against it"
-
-
-def test_explanation_shows_new_lines():
-    assert texts(plot_explanation(explanation(("\n", 1.0)))) == ["↵"]
-
-
-def test_explanation_without_scores_is_refused():
-    with pytest.raises(ValueError, match=r"`explanation` has no column 'score'"):
-        plot_explanation(pd.DataFrame({"token": ["a"]}))
-
-
-def test_explanation_without_rows_is_refused():
-    with pytest.raises(ValueError, match=r"`explanation` holds nothing to draw"):
-        plot_explanation(explanation())
-
-
-def test_explanation_with_a_width_too_small_is_refused():
-    with pytest.raises(ValueError, match=r"`width` must be at least 10. Received: 5"):
-        plot_explanation(explanation(("good", 1.0)), width=5)
 
 
 # all of them
