@@ -8,6 +8,7 @@ from rnn_toolkit.diagnosis.findings import Finding, percent
 from rnn_toolkit.diagnosis.inspection import untouched
 from rnn_toolkit.diagnosis.loss_checks import BOUNDS
 from rnn_toolkit.networks.probing import array, compiled
+from rnn_toolkit.networks.recurrent import cell_of
 
 BOUNDS |= {"relu": (0.0, np.inf), "softplus": (0.0, np.inf)}
 
@@ -103,8 +104,7 @@ def exploding_gradients(case) -> Finding | None:
     growth = _growth(case)
     highest = max(growth.values(), default=0.0)
     is_large = bool(radius.max() > case.limits["spectral_radius"])
-    # Gates hold a state in check that a SimpleRNN would let grow.
-    is_bare = is_large and isinstance(case.named[radius.idxmax()], keras.layers.SimpleRNN)
+    is_bare = is_large and _has_no_gates(case.named[radius.idxmax()])  # which would hold a state in check
     is_growing = highest > case.limits["exploding"] or (is_large and highest > 10)
     burst = _burst(case)
     if not (is_growing or burst or (is_bare and not case.has_learnt)):
@@ -120,6 +120,11 @@ def exploding_gradients(case) -> Finding | None:
         'Start with `recurrent_initializer="orthogonal"`, clip: `rt.make_optimizer(clip=1.0)`, and prefer an LSTM or '
         "GRU.",
     )
+
+
+def _has_no_gates(layer) -> bool:
+    known = cell_of(getattr(layer, "cell", layer))
+    return known is not None and len(known.blocks) == 1
 
 
 def _burst(case) -> float | None:
@@ -140,8 +145,9 @@ def vanishing_gradients(case) -> Finding | None:
     if not growth or max(growth.values()) > limit:
         return None
     name = max(growth, key=growth.get)
-    share, is_simple = growth[name], isinstance(case.recurrent.get(name), keras.layers.SimpleRNN)
-    first = "Take an LSTM or GRU" if is_simple else "Start an LSTM with a large forget bias"
+    share = growth[name]
+    bare = _has_no_gates(case.recurrent.get(name))
+    first = "Take an LSTM or GRU" if bare else "Start an LSTM with a large forget bias"
     return Finding(
         "note" if case.has_learnt or not case.has_trained else "warning",
         f"Of the gradient at the last of {case.flow[name].count()} time steps, "
@@ -214,11 +220,10 @@ def one_batch(case) -> Finding | None:
 def slow_kernel(case) -> Finding | None:
     """Options that switch off the fast kernel of a GPU."""
     for name, layer in case.recurrent.items():
-        if not isinstance(layer, keras.layers.LSTM | keras.layers.GRU):
+        known = cell_of(layer.cell)
+        if known is None or not isinstance(layer, known.layer):
             continue
-        wanted = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "unroll": False}
-        wanted |= {"recurrent_dropout": 0.0} | ({"reset_after": True} if isinstance(layer, keras.layers.GRU) else {})
-        for option, value in wanted.items():
+        for option, value in known.fast_kernel.items():
             has = getattr(layer, option)
             has = getattr(has, "__name__", has)
             if has != value:

@@ -13,11 +13,10 @@ import pandas as pd
 from rnn_toolkit._checks import whole_number
 from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.pooling import MaskedPooling
+from rnn_toolkit.networks.recurrent import NORMALIZERS
 from rnn_toolkit.training import train as training
 from rnn_toolkit.training.callbacks import default_callbacks
 from rnn_toolkit.training.identity import num_batches
-
-NORMALIZERS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 
 
 def fine_tune(
@@ -149,7 +148,7 @@ def _groups(model) -> list[list]:
     for layer in model.layers:
         if not layer.trainable_variables:
             continue
-        if groups and (isinstance(layer, NORMALIZERS) or isinstance(groups[-1][0], MaskedPooling)):
+        if groups and (isinstance(layer, tuple(NORMALIZERS.values())) or isinstance(groups[-1][0], MaskedPooling)):
             groups[-1].append(layer)
         else:
             groups.append([layer])
