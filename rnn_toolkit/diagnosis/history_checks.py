@@ -89,7 +89,7 @@ def clipping(case) -> Finding | None:
         f"{percent(share)} of the steps were clipped, to {limit:.2g}, while gradients had a norm of {norm:.2g} on "
         f"average.",
         "Clipping is for rare outliers; cutting down every step makes the learning rate smaller by that much.",
-        'Clip at a quantile of the norms themselves: `rt.make_optimizer(clip="auto")`.',
+        f"Allow norms up to what is usual here, `rt.make_optimizer(clip={norm:.2g})`, or scale the targets down.",
     )
 
 

@@ -89,7 +89,7 @@ def fine_tune(
     groups = _groups(model)
     if not groups:
         raise ValueError(f"Model {model.name!r} has no layer to train. Set `layer.trainable = True`, or build it.")
-    num_steps = None if schedule in (None, "constant", "plateau") else _num_steps(train, batch_size)
+    num_steps = None if schedule in (None, "constant") else _num_steps(train, batch_size)
     settings = model.get_compile_config()
     layers, fixed = _trainability(model)
     histories, best = [], (np.inf, None)

@@ -40,7 +40,7 @@ def identity_of(model: keras.Model, train, validation=None, *, batch_size: int) 
             "config": _config(model),
             "weights": [f"{weight.name} {tuple(weight.shape)} {weight.dtype}" for weight in model.weights],
         },
-        "optimizer": {str(n): _of_optimizer(one) for n, one in enumerate(single_optimizers(model), start=1)},
+        "optimizer": optimizers_of(model),
         "loss": _plain(model.loss),
         "train": _size(train, batch_size),
         "validation": {} if validation is None else _size(validation, batch_size),
@@ -73,6 +73,11 @@ def _config(model):
         return _plain(model.get_config())
     except NotImplementedError:  # a subclassed model need not have one
         return None
+
+
+def optimizers_of(model) -> dict:
+    """Describe the optimizers of a model by their number."""
+    return {str(n): _of_optimizer(one) for n, one in enumerate(single_optimizers(model), start=1)}
 
 
 def _of_optimizer(optimizer):

@@ -170,7 +170,7 @@ def test_schedule_of_many_steps_keeps_its_corner():
 def test_schedule_of_an_optimizer_is_drawn_over_its_own_steps_and_is_not_moved():
     optimizer = make_optimizer(0.5, schedule="one_cycle", steps=20)
     ax = plot_schedule(optimizer)
-    assert ax.get_title("left") == "QuantileClippedAdam: learning rate over 20 steps"
+    assert ax.get_title("left") == "Adam: learning rate over 20 steps"
     assert curve(ax)[6] == pytest.approx(0.5)
     assert int(keras.ops.convert_to_numpy(optimizer.iterations)) == 0
 
