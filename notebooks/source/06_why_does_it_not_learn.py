@@ -359,6 +359,7 @@ pd.DataFrame(results).T.convert_dtypes().round(3)
 #   Keras model. Try it before you train.
 # - Break this one otherwise: `build(units=1)`, `build(rate=1e-5)`, or a column that holds the answer.
 # - `rt.layer_statistics(model, train[0][:200])`: gates, dead units and spectral radius of each layer.
+# - `rt.make_optimizer(clip=None)`: what happens where gradients are not cut down to a norm of 1.
 # - Slow on a GPU? `recurrent_dropout`, another activation than `tanh`, and `unroll=True` keep LSTM and GRU from their
 #   fast way of running; `dropout` does not.
 # - Another limit: `rt.diagnose(..., thresholds={"input_scale": 30})`; `rnn_toolkit/diagnosis/thresholds.py` lists all

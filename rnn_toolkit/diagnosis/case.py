@@ -16,6 +16,7 @@ from rnn_toolkit.diagnosis.reference_loss import ReferenceLoss
 from rnn_toolkit.diagnosis.restoring import untouched
 from rnn_toolkit.diagnosis.sample import Sample, sample_of, widened
 from rnn_toolkit.networks.probing import array, compiled, compiled_forward, named_layers
+from rnn_toolkit.networks.recurrent import cell_of
 from rnn_toolkit.tables.layers import RawUnits
 from rnn_toolkit.texts.layers import TokenEmbedding
 from rnn_toolkit.texts.next_token import NextToken
@@ -120,7 +121,8 @@ class Case:
 
     def is_simple(self, name: str) -> bool:
         """Whether a layer is recurrent and has no gates."""
-        return isinstance(self.named.get(name), keras.layers.SimpleRNN)
+        known = cell_of(getattr(self.named.get(name), "cell", None))
+        return known is not None and len(known.blocks) == 1
 
     @property
     def rescales(self) -> bool:

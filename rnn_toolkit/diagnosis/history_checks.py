@@ -89,7 +89,7 @@ def clipping(case: Case) -> Finding | None:
     return warning(
         f"{percent(share)} of the steps were clipped, to {limit:.2g}, while gradients had a mean norm of {norm:.2g}.",
         "Clipping is for rare outliers; cutting down every step makes the learning rate smaller by that much.",
-        f"Clip at about the norms themselves: `rt.make_optimizer(clip={norm:.2g})`.",
+        f"Allow norms up to what is usual here, `rt.make_optimizer(clip={norm:.2g})`, or scale the targets down.",
     )
 
 

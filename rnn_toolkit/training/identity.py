@@ -46,7 +46,7 @@ def identity_of(model: keras.Model, train, validation=None, *, batch_size: int) 
             "config": _config(model),
             "weights": [f"{weight.name} {tuple(weight.shape)} {weight.dtype}" for weight in model.weights],
         },
-        "optimizer": {str(n): _of_optimizer(one) for n, one in enumerate(single_optimizers(model), start=1)},
+        "optimizer": optimizers_of(model),
         "loss": _plain(model.loss),
         "train": _size(train, batch_size),
         "validation": {} if validation is None else _size(validation, batch_size),
@@ -112,6 +112,11 @@ def _by_first_use(config):
     """Name each layer of a functional model by when it is first referred to."""
     uses = defaultdict(itertools.count(1).__next__)
     return lambda name: f"layer {uses[name]}"
+
+
+def optimizers_of(model) -> dict:
+    """Describe the optimizers of a model by their number."""
+    return {str(n): _of_optimizer(one) for n, one in enumerate(single_optimizers(model), start=1)}
 
 
 def _of_optimizer(optimizer):

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import nearest
-from rnn_toolkit.training.identity import differences
+from rnn_toolkit.networks.optimization import clip_as_begun
+from rnn_toolkit.training.identity import differences, optimizers_of
 from rnn_toolkit.training.resumable import ResumableCallback
 from rnn_toolkit.training.snapshots import Snapshots, random_state, replacing, set_random_state
 
@@ -44,7 +45,7 @@ class Run(keras.callbacks.Callback):
         """Return a row per epoch."""
         return pd.DataFrame(self.rows, index=pd.RangeIndex(1, len(self.rows) + 1, name="epoch"))
 
-    def open(self, folder, identity, *, resume, has_trained):
+    def open(self, folder, identity, *, resume, has_trained, model):
         """Read where the run in a folder stands, if there is one, and refuse if it is another."""
         self._folder, self._identity = folder, identity
         self._snapshots = Snapshots(folder / "snapshots")
@@ -57,6 +58,8 @@ class Run(keras.callbacks.Callback):
             return
         if not resume:
             raise ValueError(f"`run_dir` holds a run of {state['epoch']} epochs, and resume=False. {afresh}")
+        if clip_as_begun(model, state["identity"]["optimizer"].get("1", {})):
+            identity["optimizer"] = optimizers_of(model)
         differing = differences(state["identity"], identity, has_trained=has_trained)
         if differing:
             raise ValueError(f"`run_dir` holds another run: {'; '.join(differing)}. {afresh}")

@@ -114,7 +114,7 @@ def train(
             stack.enter_context(held(folder))
             identity = identity_of(model, train, validation, batch_size=batch_size)
             has_trained = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) > 0
-            run.open(folder, identity, resume=resume, has_trained=has_trained)
+            run.open(folder, identity, resume=resume, has_trained=has_trained, model=model)
             _report_forgetful(callbacks)
         run.feed = positioned(train, batch_size=batch_size, seed=run.seed)
         if run.feed is None and run_dir is not None:

@@ -4,7 +4,6 @@ import pytest
 from keras import layers
 
 from rnn_toolkit.diagnosis.layer_health import COLUMNS, layer_statistics
-from rnn_toolkit.networks.gates import gate_shares, saturation
 
 
 def model_of(*stack, shape=(3, 1)):
@@ -42,13 +41,6 @@ def test_gates_at_masked_steps_do_not_count():
     assert table.forget_gate["lstm"] == pytest.approx(1 / 2)
     x[0, 1] = 0
     assert layer_statistics(model, x).forget_gate["lstm"] == pytest.approx(3 / 4)
-
-
-def test_saturation_and_forget_gate_come_from_one_pass():
-    lstm = layers.LSTM(1)
-    biased(lstm, [9, 0, 0, 0])
-    assert gate_shares(lstm, ones(), None, None) == (pytest.approx(1 / 3), pytest.approx(1 / 2))
-    assert saturation(lstm, ones(), None, None) == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(

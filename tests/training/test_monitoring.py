@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from training.one_weight import fit, line, weight
 
-from rnn_toolkit.networks.optimization import make_optimizer
+from rnn_toolkit.networks.optimization import QuantileClippedAdam
 from rnn_toolkit.networks.probing import named_layers
 from rnn_toolkit.training.monitoring import Monitor
 
@@ -34,7 +34,9 @@ def test_every_way_to_clip_is_counted(name):
 
 
 def test_steps_above_the_quantile_of_those_before_are_counted():
-    model = line(make_optimizer(1e-6))  # norms of 2, 0.02, 2 and 50: in the first ten steps the limit is 1
+    model = line(
+        QuantileClippedAdam(1e-6, clip_quantile=0.9)
+    )  # norms of 2, 0.02, 2 and 50: in the first ten steps the limit is 1
     assert fit(model, [1, 0.1, 1, 5], [Monitor()]).clipped[0] == 0.75
     assert fit(model, [3] * 10, [Monitor()]).clipped[0] == 1  # from the eleventh step on the limit is 2, then more
     assert fit(model, [1] * 4, [Monitor()]).clipped[0] == 0  # and has come to 18 by now
