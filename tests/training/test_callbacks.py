@@ -165,12 +165,13 @@ def test_early_stopping_never_takes_what_is_no_number_for_the_best_value(first):
     assert stop.best == 1.0 and weight(model) == 1 / 16
 
 
-def test_keras_early_stopping_of_a_new_process_forgets_its_best_value():
+@pytest.mark.parametrize("watching", [keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau])
+def test_keras_callbacks_of_a_new_process_forget_their_best_value(watching):
     model = halving()
-    drive(model, [1.0, 2.0], keras.callbacks.EarlyStopping(patience=3))
-    stop = keras.callbacks.EarlyStopping(patience=3)
-    drive(model, [2.0, 2.0], stop)
-    assert stop.best == 2.0 and stop.wait == 1
+    drive(model, [1.0, 2.0], watching(patience=3))
+    again = watching(patience=3)
+    drive(model, [2.0, 2.0], again)
+    assert again.best == 2.0 and again.wait == 1
 
 
 def test_early_stopping_goes_on_where_a_crash_left_it(tmp_path):
@@ -329,14 +330,6 @@ def test_a_reduction_that_no_snapshot_has_seen_is_taken_back_before_going_on(tmp
     history = train_once(model, [1.0] * 6, ReduceLROnPlateau("loss", patience=2), run_dir=tmp_path)
     assert history.learning_rate.tolist() == pytest.approx(RATES)
     assert weight(model) == pytest.approx(LAST_WEIGHT)
-
-
-def test_keras_reduction_of_a_new_process_forgets_its_best_value():
-    model = halving()
-    drive(model, [1.0, 2.0], keras.callbacks.ReduceLROnPlateau(patience=3))
-    reduction = keras.callbacks.ReduceLROnPlateau(patience=3)
-    drive(model, [2.0, 2.0], reduction)
-    assert reduction.best == 2.0 and reduction.wait == 1
 
 
 def test_a_reduction_goes_on_where_a_crash_left_it(tmp_path):

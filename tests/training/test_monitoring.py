@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from training.one_weight import fit, line, weight
+from training.one_weight import EAGERLY, fit, line, weight
 
 from rnn_toolkit.networks.optimization import QuantileClippedAdam
 from rnn_toolkit.networks.probing import named_layers
@@ -115,7 +115,7 @@ def probed(layer, *, bias) -> pd.DataFrame:
     for one in inner:
         kernel, recurrent, _ = one.get_weights()
         one.set_weights([0 * kernel, 0 * recurrent, np.array(bias, "float32")])
-    model.compile(keras.optimizers.SGD(0.0), "mse", run_eagerly=True)
+    model.compile(keras.optimizers.SGD(0.0), "mse", run_eagerly=EAGERLY)
     monitor = Monitor()
     monitor.on_run(probe=np.ones((3, 5, 1)))
     target = np.zeros((3, *model.output_shape[1:]))
@@ -169,7 +169,7 @@ def test_layers_within_layers_of_our_own_are_seen():
     frame = pd.DataFrame({"y": np.sin(np.arange(60.0))})
     windows = Windows(frame, ForecastTask("y", horizon=2, lookback=8), batch_size=64)
     model = build_forecaster(windows, recurrent_layers("gru", (4,)))
-    model.run_eagerly = True
+    model.run_eagerly = EAGERLY
     monitor = Monitor()
     monitor.on_run(probe=windows[0][0])
     history = model.fit(windows, verbose=0, callbacks=[monitor]).history
@@ -194,7 +194,7 @@ class Subclassed(keras.Model):
 def test_a_subclassed_model_is_measured_too():
     model = Subclassed()
     model(np.ones((1, 1)))
-    model.compile(keras.optimizers.SGD(0.0), "mse", run_eagerly=True)
+    model.compile(keras.optimizers.SGD(0.0), "mse", run_eagerly=EAGERLY)
     monitor = Monitor()
     monitor.on_run(probe=np.array([[1.0], [3.0]]))
     history = fit(model, [1], [monitor])
@@ -218,7 +218,7 @@ def test_layers_of_one_name_are_told_apart():
         keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="dense")], name=name) for name in ("one", "two")
     ]
     model = keras.Sequential([keras.Input((1,)), *parts])
-    model.compile("sgd", "mse", run_eagerly=True)
+    model.compile("sgd", "mse", run_eagerly=EAGERLY)
     assert {"update_ratio/dense", "update_ratio/two/dense"} <= set(fit(model, [1], [Monitor()]))
 
 
@@ -265,7 +265,7 @@ def events(folder) -> dict:
 def test_tensorboard_gets_scalars_and_histograms_of_each_epoch(tmp_path):
     make_ndarray = pytest.importorskip("tensorboard.util.tensor_util").make_ndarray
     model = keras.Sequential([keras.Input((5, 1)), keras.layers.LSTM(2, name="lstm"), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.25, clipnorm=1.0), "mse", run_eagerly=True)
+    model.compile(keras.optimizers.SGD(0.25, clipnorm=1.0), "mse", run_eagerly=EAGERLY)
     monitor = Monitor(tensorboard=True, run_dir=tmp_path)
     x = np.ones((4, 5, 1))
     monitor.on_run(probe=x)

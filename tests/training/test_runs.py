@@ -7,6 +7,7 @@ import threading
 import keras
 import numpy as np
 import pytest
+from training.one_weight import EAGERLY
 
 from rnn_toolkit import load_history, make_optimizer, train
 from rnn_toolkit.training.callbacks import BestModel, EarlyStopping, ReduceLROnPlateau, default_callbacks
@@ -27,7 +28,7 @@ def noisy(optimizer=None) -> keras.Model:
     """Return a model that draws random numbers in training; recurrent ones, and compiled: test_resume.py."""
     layers = [keras.layers.Flatten(), keras.layers.Dropout(0.3), keras.layers.Dense(4), keras.layers.GaussianNoise(0.1)]
     model = keras.Sequential([keras.Input((5, 2)), *layers, keras.layers.Dense(1)])
-    model.compile(optimizer or keras.optimizers.Adam(0.01), "mse", metrics=["mae"], run_eagerly=True)
+    model.compile(optimizer or keras.optimizers.Adam(0.01), "mse", metrics=["mae"], run_eagerly=EAGERLY)
     return model
 
 
@@ -344,7 +345,7 @@ def test_a_subclassed_model_goes_on_as_well(data, tmp_path):
         keras.utils.set_random_seed(2)
         model = Own()
         model(data[0][:1])
-        model.compile("adam", keras.losses.MeanSquaredError(), metrics=["mae"], run_eagerly=True)
+        model.compile("adam", keras.losses.MeanSquaredError(), metrics=["mae"], run_eagerly=EAGERLY)
         options = {"batch_size": 8, "snapshot_steps": 1, "callbacks": callbacks, "progress": None}
         return everything(model, train(model, data, epochs=2, run_dir=folder, **options))
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from training.one_weight import EAGERLY
 
 from rnn_toolkit import (
     ForecastTask,
@@ -29,8 +30,8 @@ def arrays():
     return x, series[8:, None]
 
 
-def small(optimizer="adam", *, run_eagerly=True) -> keras.Model:
-    """Return a recurrent model; compiling it takes longer than the few steps of most tests."""
+def small(optimizer="adam", *, run_eagerly=EAGERLY) -> keras.Model:
+    """Return a recurrent model."""
     model = keras.Sequential([keras.Input((8, 1)), keras.layers.SimpleRNN(4), keras.layers.Dense(1)])
     model.compile(optimizer, "mse", metrics=["mae"], run_eagerly=run_eagerly)
     return model
