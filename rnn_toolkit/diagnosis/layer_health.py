@@ -6,25 +6,13 @@ import keras
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit.diagnosis.inspection import check_ready, untouched
+from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.networks.gates import gate_shares
 from rnn_toolkit.networks.probing import compiled_forward, named_layers, numpy
 from rnn_toolkit.networks.recurrent import cell_of
 
-COLUMNS = [
-    "kind",
-    "parameters",
-    "trainable",
-    "spectral_radius",
-    "forget_gate",
-    "saturation",
-    "dead_units",
-    "activation_mean",
-    "activation_std",
-    "weight_norm",
-    "zero_weights",
-    "identical_units",
-]
+COLUMNS = ["kind", "parameters", "trainable", "spectral_radius", "forget_gate", "saturation", "dead_units"]
+COLUMNS += ["activation_mean", "activation_std", "weight_norm", "zero_weights", "identical_units"]
 DEAD = 1e-6  # of the layer's largest output: float32 tells apart 1e-7
 NO_KERNELS = ("bias", "state")  # by name; a GRU's bias and what a language model keeps have two axes, too
 
@@ -77,6 +65,11 @@ def layer_statistics(model: keras.Model, x) -> pd.DataFrame:
     check_ready(model, purpose="A look at its layers", compiled=False)
     with untouched(model):
         calls = compiled_forward(model)(x)
+    return statistics_of(model, calls)
+
+
+def statistics_of(model: keras.Model, calls: dict) -> pd.DataFrame:
+    """Return `layer_statistics` of what `compiled_forward` recorded."""
     rows, taken = {}, set()
     for name, layer in named_layers(model).items():
         own = [v for v in layer.weights if id(v) not in taken]

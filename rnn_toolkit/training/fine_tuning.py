@@ -17,6 +17,7 @@ from rnn_toolkit.networks.recurrent import NORMALIZERS
 from rnn_toolkit.training import train as training
 from rnn_toolkit.training.callbacks import default_callbacks
 from rnn_toolkit.training.identity import num_batches
+from rnn_toolkit.training.resumable import ResumableCallback
 
 
 def fine_tune(
@@ -132,13 +133,12 @@ def fine_tune(
     return history.set_index(pd.RangeIndex(1, len(history) + 1, name="epoch"))
 
 
-class _Stop(keras.callbacks.Callback):
+class _Stop(ResumableCallback):
     """Remember whether Ctrl-C ended a training, which `train` takes for its regular end."""
 
     asked = False
 
-    def note(self, text):
-        """Take note of a training that did not come to its end."""
+    def on_interrupt(self, reason):
         self.asked = True
 
 

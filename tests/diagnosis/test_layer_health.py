@@ -210,13 +210,3 @@ def test_the_model_is_left_as_it_was():
     layer_statistics(model, ones(2))
     assert [{k: id(v) for k, v in vars(one).items()} for one in model._flatten_layers()] == before
     assert keras.ops.convert_to_numpy(stateful.states[0]).tolist() == [[7, 7], [7, 7]]
-
-
-def test_what_is_no_model_is_refused():
-    with pytest.raises(TypeError, match="`model` must be a Keras model"):
-        layer_statistics(layers.Dense(1), ones())
-
-
-def test_a_model_without_weights_is_refused():
-    with pytest.raises(ValueError, match=r"is not built.*A look at its layers needs them"):
-        layer_statistics(keras.Sequential([layers.Dense(1)]), ones())

@@ -1,4 +1,4 @@
-"""Sequences of different length as one array."""
+"""Sequences of different lengths become one array, padded on the right."""
 
 import numpy as np
 import pytest
