@@ -167,10 +167,6 @@ class Cell:
         bounded: By activation of the cell, those with which its gates have bounds.
         at_bounds: Says which of the gates, an array, stand within 5 % of their bounds.
         recurrent: Weights of the cell that lead from state to state.
-        fast_kernel: Options of the layer with which TensorFlow runs it by the fast kernel of a GPU (cuDNN); empty
-            where there is none.
-
-    Source: Fast kernel: `cudnn_ok` and `_is_cudnn_supported` in Keras 3.15, backend/tensorflow/rnn.py.
     """
 
     layer: type
@@ -180,7 +176,6 @@ class Cell:
     bounded: Mapping[str, tuple]
     at_bounds: Callable = lambda gates: (gates < 0.05) | (gates > 0.95)
     recurrent: tuple[str, ...] = ("recurrent_kernel",)
-    fast_kernel: Mapping = dataclasses.field(default_factory=dict)
 
 
 def cell_of(cell) -> Cell | None:
@@ -245,13 +240,6 @@ def _watch_mingru(cell):
 
 
 _SIGMOIDS = {"recurrent_activation": (keras.activations.sigmoid, keras.activations.hard_sigmoid)}
-_CUDNN = {
-    "activation": "tanh",
-    "recurrent_activation": "sigmoid",
-    "use_bias": True,
-    "unroll": False,
-    "recurrent_dropout": 0.0,
-}
 CELLS = {
     "simple": Cell(
         layer=keras.layers.SimpleRNN,
@@ -267,7 +255,6 @@ CELLS = {
         blocks=("input", "forget", "candidate", "output"),
         watch=_watch_lstm,
         bounded=_SIGMOIDS,
-        fast_kernel=_CUDNN,
     ),
     "gru": Cell(
         layer=keras.layers.GRU,
@@ -275,7 +262,6 @@ CELLS = {
         blocks=("update", "reset", "candidate"),
         watch=_watch_gru,
         bounded=_SIGMOIDS,
-        fast_kernel=_CUDNN | {"reset_after": True},
     ),
     "mingru": Cell(
         layer=MinGRU,

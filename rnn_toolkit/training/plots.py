@@ -78,8 +78,7 @@ def plot_schedule(schedule: str | list[str], *, learning_rate: float = 1e-3, ste
     """Draw the learning rate of each training step, before any training.
 
     Args:
-        schedule: A schedule of `make_optimizer` by name, or a list of names to compare. "plateau" cannot be drawn
-            beforehand.
+        schedule: A schedule of `make_optimizer` by name, or a list of names to compare.
         learning_rate: Highest learning rate.
         steps: Training steps: `epochs * len(train)`.
         ax: Matplotlib Axes to draw on; `None` makes a figure.
@@ -89,7 +88,7 @@ def plot_schedule(schedule: str | list[str], *, learning_rate: float = 1e-3, ste
 
     Raises:
         TypeError: If `steps` is no whole number.
-        ValueError: If a name is unknown, "plateau", or none is given; if `learning_rate` or `steps` is out of range.
+        ValueError: If a name is unknown, or none is given; if `learning_rate` or `steps` is out of range.
 
     Example:
         >>> ax = plot_schedule("one_cycle", learning_rate=0.01, steps=100)
@@ -100,13 +99,8 @@ def plot_schedule(schedule: str | list[str], *, learning_rate: float = 1e-3, ste
     names = list(schedule) if isinstance(schedule, list | tuple) else [schedule]
     if not names:
         raise ValueError("`schedule` is an empty list. Pass at least one name, 'cosine' say.")
-    if "plateau" in names:
-        raise ValueError(
-            "The learning rate of 'plateau' depends on the losses and cannot be drawn before training. Train first; "
-            "then `plot_history` draws it from the column learning_rate of the history."
-        )
     for name in names:
-        one_of(name, "schedule", [one for one in SCHEDULES if one != "plateau"])
+        one_of(name, "schedule", SCHEDULES)
     curves = [_rate_curve(learning_rates(name, learning_rate, steps), steps) for name in names]
     names = [name.replace("_", " ") for name in names]
 
