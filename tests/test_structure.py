@@ -95,6 +95,20 @@ def test_a_wing_begins_with_its_map_and_nothing_else(wing):
     assert len(body) == 1 or wing == "datasets"  # whose loaders are public as `rt.datasets.load_...`
 
 
+# Modules without a test file of their own -> the one that tests them.
+TESTED_ELSEWHERE: dict[str, str] = {}
+
+
+def test_every_module_has_a_test_file_or_stands_in_the_list_of_those_tested_elsewhere():
+    modules = {f"{wing}/{file}" for wing in WINGS for file in order_of(wing)}
+    modules |= {path.stem for path in PACKAGE.glob("[!_]*.py")}
+    own = {name for name in modules if (ROOT / "tests" / name).with_name(f"test_{Path(name).name}.py").exists()}
+    assert sorted(modules - own - set(TESTED_ELSEWHERE)) == []  # these lack tests
+    assert sorted(set(TESTED_ELSEWHERE) - modules) == []  # there is no such module
+    assert sorted(set(TESTED_ELSEWHERE) & own) == []  # these have a file of their own by now
+    assert [file for file in TESTED_ELSEWHERE.values() if not (ROOT / "tests" / file).exists()] == []
+
+
 def test_imports_only_point_upwards():
     wings, files = house(), {wing: order_of(wing) for wing in WINGS}
     modules = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}

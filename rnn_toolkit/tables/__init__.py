@@ -2,6 +2,8 @@
 
 task.py          which column of a table plays which role
 axis.py          regular time axes
+covariates.py    each kind of covariate: how it is laid out, how wide it is, how a network reads it
+layout.py        which row of the matrix each row of a frame goes to
 fitting.py       what is learnt from the training rows: codes, levels, scales
 table.py         a long table as gap-free arrays, one block per series
 windows.py       splits and lazily cut windows

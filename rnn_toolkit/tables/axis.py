@@ -38,14 +38,9 @@ def time_index(frame: pd.DataFrame, task: ForecastTask) -> pd.Index:
                 f"Pass `time={dated[0]!r}` to the task, or drop that column."
             )
         return times
-    if times.dtype == object and len({getattr(value, "utcoffset", lambda: None)() for value in times}) > 1:
-        raise ValueError(
-            f"The {where} changes its time zone (or offset) from row to row. "
-            "Convert it with `pd.to_datetime(..., utc=True)`."
-        )
     raise TypeError(
         f"The {where} must hold timestamps or whole numbers. Received: {times.dtype}, such as {times[0]!r}. "
-        "Convert it with `pd.to_datetime`, or name another column with `time=`."
+        "Convert it with `pd.to_datetime` (`utc=True` where the offset changes), or name another column with `time=`."
     )
 
 
@@ -112,51 +107,3 @@ def off_axis(ticks: np.ndarray, axis: pd.Index) -> np.ndarray:
     if not len(steps):
         return np.ones(len(ticks), dtype=bool)
     return steps[np.minimum(np.searchsorted(steps, ticks), len(steps) - 1)] != ticks
-
-
-def name_of(names: list[str], number: int) -> str:
-    """Return how a message calls a series; a table of one series has no name for it."""
-    return "the table" if len(names) == 1 else f"series {names[number]!r}"
-
-
-def check_order(times, ticks, number, names, order):
-    """Raise on timestamps that repeat or step back within a series; `order` brings series together."""
-    steps = np.diff(ticks[order])
-    same_series = np.diff(number[order]) == 0
-    mends = {
-        "repeats": "Drop the duplicates, or name the column that tells the series apart with `series=`.",
-        "goes back": "Sort the table by time first (`frame.sort_values(...)` or `frame.sort_index()`), or name the "
-        "column that tells the series apart with `series=`.",
-    }
-    for (problem, mend), wrong in zip(mends.items(), (steps == 0, steps < 0), strict=True):
-        if (wrong & same_series).any():
-            place = int(np.argmax(wrong & same_series))
-            row = np.arange(len(ticks))[order][place + 1]
-            is_clock = isinstance(times, pd.DatetimeIndex) and times[row] != times[row].normalize()
-            if is_clock and steps[place] >= -pd.Timedelta(hours=1).value:
-                mend += " An hour that repeats in autumn is a time-zone change: see `ambiguous=` of `tz_localize`."
-            raise ValueError(f"Time {problem} at {times[row]} (row {row} of {name_of(names, number[row])}). {mend}")
-
-
-def check_gaps(position, number, spans, names):
-    """Raise on series of another frequency than the axis, or too sparse to be filled honestly."""
-    counts = np.bincount(number, minlength=len(names))
-    closest = np.full(len(names), np.iinfo("int64").max)
-    steps = np.diff(position)
-    same_series = np.diff(number) == 0
-    np.minimum.at(closest, number[1:][same_series], steps[same_series])
-    slower = (closest > 1) & (counts > 2)
-    if slower.any() and len(names) > 1:
-        worst = int(np.argmax(slower))
-        raise ValueError(
-            f"The series have mixed frequencies: {names[worst]!r} has one row every {closest[worst]} steps of the "
-            "axis they share. Resample all series to one frequency, or make a table for each frequency."
-        )
-    sparse = counts * 2 < spans
-    if sparse.any():
-        worst = int(np.argmax(sparse))
-        raise ValueError(
-            f"The time axis is full of gaps: {name_of(names, worst)} has {counts[worst]} rows where its axis has "
-            f"{spans[worst]} steps, so more than half would be filled. Resample to a coarser frequency, or cut the "
-            "table where it is dense."
-        )

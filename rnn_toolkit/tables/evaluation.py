@@ -14,18 +14,33 @@ from utilsforecast import losses
 
 from rnn_toolkit._checks import has_columns, one_of, whole_number
 from rnn_toolkit.tables.baselines import BASELINES, baseline_forecasts, mase_scales
-from rnn_toolkit.tables.layers import RawUnits, raw_units_of
+from rnn_toolkit.tables.layers import raw_units_of
 from rnn_toolkit.tables.windows import Windows
 
-COLUMNS = ("series", "cutoff", "time", "step", "target", "actual", "predicted", "scale")
 LEVELS = ("series", "cutoff", "time", "step", "target")
+COLUMNS = (*LEVELS, "actual", "predicted", "scale")
+
+
+def _scaled_error(frame, names) -> pd.DataFrame:
+    scaled = frame[["y", *names]].div(frame["scale"], axis=0)
+    return losses.mae(scaled.assign(unique_id=frame["unique_id"]), names)
+
+
+# A metric of one's own is a row here: a table with the columns `unique_id` (the group), `y`, `scale` and those of the
+# forecasters `names` -> a row per group, a column per forecaster.
+METRICS = {
+    "MAE": losses.mae,
+    "RMSE": losses.rmse,
+    "MASE": _scaled_error,
+    "sMAPE": lambda frame, names: 200 * losses.smape(frame, names)[names],  # utilsforecast's runs from 0 to 1
+}
 
 
 def backtest(
     model: keras.Model,
     windows_or_frame: Windows | pd.DataFrame,
     *,
-    baselines: Sequence[str] = ("naive", "seasonal_naive", "drift", "nlinear"),
+    baselines: Sequence[str] = BASELINES,
     batch_size: int = 256,
 ) -> pd.DataFrame:
     """Forecast from every window, and put the truth and simple baselines beside each forecast.
@@ -38,8 +53,7 @@ def backtest(
         baselines: Forecasters put beside the model: "naive" (last value), "seasonal_naive" (last season; left out
             where the task has no `season_length`), "drift" (line through the first and the last value of the series
             so far), "nlinear" (linear model over the look-back, fitted on the training rows of the same table, and
-            left out with a warning where it has none), "naive2" (needed for OWA; decomposes the history anew at each
-            cutoff, which takes some milliseconds each).
+            left out with a warning where it has none).
         batch_size: Windows that the model sees at a time.
 
     Returns:
@@ -64,11 +78,6 @@ def backtest(
 
     Source: Baselines as in `rnn_toolkit.tables.baselines`.
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            f"`model` must be a Keras model. Received: {type(model).__name__}. Forecasts of other models can be added "
-            "to the table as a column of floats; `score` scores it, too."
-        )
     baselines = (baselines,) if isinstance(baselines, str) else tuple(baselines)
     for name in baselines:
         one_of(name, "baselines", BASELINES)
@@ -119,10 +128,9 @@ def score(backtest: pd.DataFrame, *, by: str | Sequence[str] | None = None) -> p
     Returns:
         DataFrame indexed by what `by` names and `forecaster`: "model" first, then the baselines. Columns, lower is
         better: `MAE` and `RMSE` in the units of the target; `MASE`, the absolute error over `scale`; `sMAPE` in
-        percent, from 0 to 200; `OWA`, the mean of the ratios of sMAPE and MASE to those of "naive2", where the
-        backtest has it. If the model forecasts quantiles: `pinball`, the mean of the pinball losses of all quantiles;
-        `CRPS`, approximated by twice that; and `coverage_80` ..., the share of the truth inside the central interval,
-        which should be 0.8. A point forecast counts as equal quantiles; it has no coverage.
+        percent, from 0 to 200. If the model forecasts quantiles: `pinball`, the mean of the pinball losses of all
+        quantiles; `CRPS`, approximated by twice that; and `coverage_80` ..., the share of the truth inside the central
+        interval, which should be 0.8. A point forecast counts as equal quantiles; it has no coverage.
 
     Raises:
         ValueError: If a column is missing, `by` is unknown, or there are no rows or missing values.
@@ -135,7 +143,7 @@ def score(backtest: pd.DataFrame, *, by: str | Sequence[str] | None = None) -> p
         model       0.5  0.25
         naive       2.0  1.00
 
-    Source: MASE: Hyndman and Koehler, 2006, International Journal of Forecasting 22(4). sMAPE and OWA: Makridakis,
+    Source: MASE: Hyndman and Koehler, 2006, International Journal of Forecasting 22(4). sMAPE: Makridakis,
         Spiliotis and Assimakopoulos, 2020, International Journal of Forecasting 36(1); the same figures where every
         series has as many rows. CRPS from quantiles: Gneiting and Raftery, 2007, Journal of the American Statistical
         Association 102(477).
@@ -166,32 +174,13 @@ def score(backtest: pd.DataFrame, *, by: str | Sequence[str] | None = None) -> p
         groups = backtest.groupby(levels, observed=True)
         frame["unique_id"], keys = groups.ngroup(), groups.size().reset_index()[levels]
     names = ["model", *others]
-    metrics = _point_metrics(frame, names, backtest["scale"])
+    frame["scale"] = backtest["scale"]
+    metrics = {metric: function(frame, names)[names].to_numpy() for metric, function in METRICS.items()}
     if quantiles:
         metrics |= _quantile_metrics(frame, others, quantiles)
     scores = {level: keys[level].repeat(len(names)).tolist() for level in levels}
     scores |= {"forecaster": names * len(keys)} | {metric: values.ravel() for metric, values in metrics.items()}
     return pd.DataFrame(scores).set_index([*levels, "forecaster"])
-
-
-class _Inputs(keras.utils.PyDataset):
-    """The inputs of windows alone, in the order of their origins, for `predict`."""
-
-    def __init__(self, windows, batch_size):
-        super().__init__()
-        self.windows, self.batch_size = windows, batch_size
-
-    def __len__(self):
-        return -(-len(self.windows.starts) // self.batch_size)
-
-    def __getitem__(self, index):
-        starts = self.windows.starts[index * self.batch_size : (index + 1) * self.batch_size]
-        return (self.windows.cut(starts)[0],)
-
-
-def _raw_units(model) -> RawUnits | None:
-    """Return the layer that carries the preparation, if the model has one."""
-    return next((layer for layer in model.layers if isinstance(layer, RawUnits)), None)
 
 
 def _windows_to_judge(model, windows_or_frame) -> Windows:
@@ -202,21 +191,19 @@ def _windows_to_judge(model, windows_or_frame) -> Windows:
             last = windows.table.times(windows.table.offsets[1:] - 1).max()
             raise ValueError(
                 f"No window has all its targets after the training rows (before {max(preparation.train_ends)}); the "
-                f"table ends at {last}, and {windows.task.horizon} rows are forecast. Pass later rows, or `Windows` to "
-                "judge training rows knowingly."
+                f"table ends at {last}, and {windows.task.horizon} rows are forecast. Pass later rows, or `Windows`."
             )
         return windows
     windows = windows_or_frame
     if not isinstance(windows, Windows):
         raise TypeError(
-            "`windows_or_frame` must be `Windows` or a pandas DataFrame. "
-            f"Received: {type(windows).__name__}. Pass a split of `rt.split_by_time`, or the table."
+            f"`windows_or_frame` must be `Windows` or a pandas DataFrame. Received: {type(windows).__name__}."
         )
     if not len(windows.starts):
         raise ValueError("There is no window to judge. Received: Windows without a window. Pass another split.")
-    layer = _raw_units(model)
-    for what in ("channels", "categories", "series") if layer is not None else ():
-        if getattr(layer.preparation, what) != getattr(windows.preparation, what):
+    layer = raw_units_of(model, required=False)
+    for what in ("channels", "categories", "series"):
+        if layer is not None and getattr(layer.preparation, what) != getattr(windows.preparation, what):
             raise ValueError(
                 f"The windows were prepared otherwise than the model: their {what} differ, so that codes would be "
                 "mixed up. Pass the table itself, or `rt.Windows(frame, preparation)` with the model's preparation."
@@ -226,18 +213,17 @@ def _windows_to_judge(model, windows_or_frame) -> Windows:
 
 def _predict(model, windows, batch_size) -> dict[str, np.ndarray]:
     """Return the model's forecasts by column name, each `(windows, horizon, targets)` float32."""
-    task, starts, layer = windows.task, windows.starts, _raw_units(model)
+    task, starts, layer = windows.task, windows.starts, raw_units_of(model, required=False)
     quantiles = None if layer is None else layer.quantiles
-    outputs = model.predict(_Inputs(windows, batch_size), verbose=0)
+    outputs = model.predict(Windows.of_table(windows.table, starts, batch_size=batch_size), verbose=0)
     shape = (len(starts), task.horizon, len(task.target)) + ((len(quantiles),) if quantiles else ())
     allowed = [shape] if quantiles else [shape, (len(starts), task.horizon * len(task.target))]
     received = getattr(outputs, "shape", type(outputs).__name__)
     if received not in allowed:
         listed = " or ".join(map(str, allowed))
         raise ValueError(
-            f"The model's forecasts have the wrong shape: {len(starts)} windows of horizon {task.horizon} and "
-            f"{len(task.target)} targets need {listed}. Received: {received}. Change the model's last layer, or end it "
-            f"with `keras.layers.Reshape({shape[1:]})`."
+            f"The model's forecasts have the wrong shape: {len(starts)} windows need {listed}. Received: {received}. "
+            f"Change the model's last layer, or end it with `keras.layers.Reshape({shape[1:]})`."
         )
     outputs = np.asarray(outputs, dtype="float32").reshape(shape)
     broken = int((~np.isfinite(outputs)).sum())
@@ -248,46 +234,24 @@ def _predict(model, windows, batch_size) -> dict[str, np.ndarray]:
         )
     if not quantiles:
         return {"predicted": outputs}
-    median = int(np.argmin(np.abs(np.asarray(quantiles) - 0.5)))
     by_level = {f"q{level:g}": outputs[..., place] for place, level in enumerate(quantiles)}
-    return {"predicted": outputs[..., median]} | by_level
-
-
-def _point_metrics(frame, names, scale) -> dict[str, np.ndarray]:
-    """Return metrics by name, each `(groups, forecasters)`."""
-    metrics = {"MAE": losses.mae(frame, names), "RMSE": losses.rmse(frame, names)}
-    scaled = frame[["y", *names]].div(scale, axis=0)
-    metrics["MASE"] = losses.mae(scaled.assign(unique_id=frame["unique_id"]), names)
-    metrics["sMAPE"] = losses.smape(frame, names)
-    metrics = {metric: table[names].to_numpy() for metric, table in metrics.items()}
-    metrics["sMAPE"] = 200 * metrics["sMAPE"]  # utilsforecast's runs from 0 to 1
-    if "naive2" in names:
-        place = names.index("naive2")
-        with np.errstate(divide="ignore", invalid="ignore"):  # a perfect naive2 leaves no ratio
-            ratios = [metrics[name] / metrics[name][:, [place]] for name in ("sMAPE", "MASE")]
-        metrics["OWA"] = np.mean(ratios, axis=0)
-    return metrics
+    return {"predicted": layer.point(outputs)} | by_level
 
 
 def _quantile_metrics(frame, others, quantiles) -> dict[str, np.ndarray]:
     """Return pinball loss, CRPS and coverage, each `(groups, forecasters)`."""
+    names = ["model", *others]
     pinball = [
-        losses.quantile_loss(frame, {"model": name}, q=level)[["model"]].to_numpy() for name, level in quantiles.items()
+        losses.quantile_loss(frame, {"model": quantile, **dict(zip(others, others, strict=True))}, q=level)[names]
+        for quantile, level in quantiles.items()
     ]
-    pinball = np.mean(pinball, axis=0)
-    if others:
-        # The pinball loss of one and the same forecast is linear in the level: its mean is that at the mean level.
-        mean_level = float(np.mean(list(quantiles.values())))
-        rest = losses.quantile_loss(frame, {name: name for name in others}, q=mean_level)
-        pinball = np.concatenate([pinball, rest[others].to_numpy()], axis=1)
-    metrics = {"pinball": pinball, "CRPS": 2 * pinball}
+    metrics = {"pinball": np.mean(pinball, axis=0)}
+    metrics["CRPS"] = 2 * metrics["pinball"]
     for low_name, low in quantiles.items():
         high_name = next((name for name, high in quantiles.items() if np.isclose(low + high, 1) and low < 0.5), None)
         if high_name is not None:
-            level = f"{100 * (1 - 2 * low):g}"
-            interval = frame[["unique_id", "y", low_name, high_name]]
-            interval = interval.set_axis(["unique_id", "y", f"model-lo-{level}", f"model-hi-{level}"], axis=1)
-            share = losses.coverage(interval, ["model"], level)[["model"]].to_numpy()
-            empty = np.full((len(share), len(others)), np.nan)
-            metrics[f"coverage_{level}"] = np.concatenate([share, empty], axis=1)
+            is_inside = frame["y"].between(frame[low_name], frame[high_name])
+            coverage = np.full_like(metrics["pinball"], np.nan)  # a point forecast has none
+            coverage[:, 0] = is_inside.groupby(frame["unique_id"]).mean()
+            metrics[f"coverage_{100 * (1 - 2 * low):g}"] = coverage
     return metrics

@@ -1,21 +1,94 @@
 """What is fitted on the training rows of a table: category codes, levels and scales, as a `Preparation`."""
 
+import dataclasses
+import functools
+
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit.tables.task import Preparation
+from rnn_toolkit.tables.covariates import Channel, channels_of, kind_of
+from rnn_toolkit.tables.layout import Layout
+from rnn_toolkit.tables.task import ForecastTask
 
 
-def fit(table, raw: np.ndarray, categories: dict[str, list[str]], train_rows=None) -> Preparation:
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """Hold all that is fitted on the training rows of a table; JSON-able, and kept inside the model file.
+
+    Attributes:
+        task: The roles of the columns.
+        frequency: Distance of two rows: a pandas frequency, or a number for whole-number axes.
+        time_zone: Name of the axis' time zone, or `None`.
+        train_ends: First timestamp (ISO 8601) or number of each series that is not part of its training rows.
+        categories: Text column -> its categories; the code of a category is its place + 1, 0 means never seen.
+        moments: Numeric covariate -> mean and standard deviation.
+        flagged: Columns with missing values in the training rows; each has an indicator channel.
+        series: Names of the series seen in training; the code of a series is its place + 1, 0 means never seen.
+        level: Mean of each target, by series: `(num_series, num_targets)`.
+        deviation: Standard deviation of each target, by series: `(num_series, num_targets)`.
+        scale: Mean absolute seasonal difference of each target (the denominator of MASE; Hyndman and Koehler 2006,
+            International Journal of Forecasting 22(4)), by series: `(num_series, num_targets)`.
+    """
+
+    task: ForecastTask
+    frequency: str | int
+    time_zone: str | None
+    train_ends: tuple[str | int, ...]
+    categories: dict[str, list[str]]
+    moments: dict[str, tuple[float, float]]
+    flagged: tuple[str, ...]
+    series: tuple[str, ...]
+    level: tuple[tuple[float, ...], ...]
+    deviation: tuple[tuple[float, ...], ...]
+    scale: tuple[tuple[float, ...], ...]
+
+    def to_dict(self) -> dict:
+        """Return a dict of JSON types, to be undone by `from_dict`."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, state: dict) -> "Preparation":
+        """Rebuild a preparation from `to_dict`, also after a round trip through JSON."""
+        as_tuples = {name: tuple(map(tuple, state[name])) for name in ("level", "deviation", "scale")}
+        names = {name: tuple(state[name]) for name in ("train_ends", "flagged", "series")}
+        moments = {column: tuple(pair) for column, pair in state["moments"].items()}
+        return cls(**{**state, **as_tuples, **names, "moments": moments, "task": ForecastTask(**state["task"])})
+
+    def lay_out(self, frame: pd.DataFrame) -> Layout:
+        """Lay out a frame as the training table was."""
+        layout = Layout.of(frame, self.task, self.frequency)
+        if layout.time_zone != self.time_zone:
+            raise ValueError(
+                f"The time axis is in time zone {layout.time_zone}, but the model was trained on {self.time_zone}. "
+                "Convert with `.dt.tz_convert` (or `.dt.tz_localize`) first."
+            )
+        return layout
+
+    @functools.cached_property
+    def channels(self) -> tuple[Channel, ...]:
+        """Channels of the input tensor, in order."""
+        return channels_of(self.task, self.categories, self.flagged)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the channels of the input tensor, in order."""
+        return [channel.name for channel in self.channels]
+
+    def of_series(self, statistic: str, codes: np.ndarray) -> np.ndarray:
+        """Return `level`, `deviation` or `scale` by series code `(n, targets)`; unseen series get the median."""
+        table = np.asarray(getattr(self, statistic), dtype="float64")
+        return np.concatenate([np.median(table, axis=0, keepdims=True), table])[codes]
+
+
+def fit(layout: Layout, raw: np.ndarray, words: dict[str, list[str]], ends: np.ndarray) -> Preparation:
     """Fit a preparation on the training rows of a table that is laid out, but not filled yet.
 
     Args:
-        table: A `table.Table` that knows its series, offsets and axis.
-        raw: Targets and covariates, missing ones NaN: `(num_rows, num_columns)`. Text columns hold codes; they are
-            changed to those of the preparation, in place.
-        categories: Text column -> its categories, by code - 1.
-        train_rows: Function of the table that returns the end row of the training rows for each series; `None` takes
-            all rows.
+        layout: The rows.
+        raw: The columns of the task, missing values NaN: `(num_rows, num_columns)`. Text columns hold the place + 1 of
+            each value in `words`.
+        words: Text column -> its values.
+        ends: Row behind the training rows of each series: `(num_series,)`.
 
     Returns:
         The preparation.
@@ -23,41 +96,41 @@ def fit(table, raw: np.ndarray, categories: dict[str, list[str]], train_rows=Non
     Raises:
         ValueError: If a target has no value or is constant in the training rows, or a season is longer than they are.
     """
-    task = table.task
-    ends = table.offsets[1:] if train_rows is None else train_rows(table)
-    is_training = np.zeros(len(table), dtype=bool)
-    for begin, end in zip(table.offsets, ends, strict=False):
+    task = layout.task
+    is_training = np.zeros(len(layout), dtype=bool)
+    for begin, end in zip(layout.offsets, ends, strict=False):
         is_training[begin:end] = True
-    moments, kept, flagged = {}, {}, []
-    for place, name in enumerate((*task.target, *task.observed, *task.known, *task.static)):
+    moments, categories, flagged = {}, {}, []
+    for place, name in enumerate(task.columns):
         values = raw[is_training, place]
         missing = np.isnan(values)
-        if missing.any() and name not in task.static:
+        if missing.any() and name in task.changing:
             flagged.append(name)
-        if name in categories:
-            kept[name] = _reorder(categories[name], values[~missing], raw[:, place])
-        elif name not in task.target:
+        kind = kind_of(name, task, words)
+        if kind == "category":  # sorted, because the order in which they appear may depend on later rows
+            categories[name] = sorted(words[name][code - 1] for code in np.unique(values[~missing]).astype(int))
+        elif kind == "numeric":
             mean, deviation = _moments(values)
             moments[name] = (0.0, 1.0) if np.isnan(mean) else (mean, deviation or 1.0)
 
-    parts = [raw[begin:end, : len(task.target)].T for begin, end in zip(table.offsets, ends, strict=False)]
+    parts = [raw[begin:end, : len(task.target)].T for begin, end in zip(layout.offsets, ends, strict=False)]
     seen = [number for number, part in enumerate(parts) if not np.isnan(part).all()]
     pairs = [[_moments(column) for column in parts[number]] for number in seen]
     level, deviation = np.moveaxis(np.reshape(pairs, (len(seen), len(task.target), 2)), -1, 0)
-    _check_training(task, deviation, longest=int((ends - table.begins).max()))
+    _check_training(task, deviation, longest=int((ends - layout.begins).max()))
     is_missing = np.isnan(level)  # a series may lack one of several targets
     deviation = np.where(deviation == 0, 1.0, deviation)
     scale = np.array([[loss_scale(column, task.season_length) for column in parts[number]] for number in seen])
-    after = table.grid[(table.first + ends - table.offsets[:-1])[seen]]
+    after = layout.grid[(layout.first + ends - layout.offsets[:-1])[seen]]
     return Preparation(
         task=task,
-        frequency=table.frequency,
-        time_zone=table.time_zone,
+        frequency=layout.frequency,
+        time_zone=layout.time_zone,
         train_ends=tuple(one.isoformat() if isinstance(one, pd.Timestamp) else int(one) for one in after),
-        categories=kept,
+        categories=categories,
         moments=moments,
         flagged=tuple(flagged),
-        series=tuple(table.names[number] for number in seen),
+        series=tuple(layout.names[number] for number in seen),
         level=_complete(level, is_missing),
         deviation=_complete(deviation, is_missing),
         scale=_complete(scale, is_missing),
@@ -89,19 +162,15 @@ def _check_training(task, deviation, *, longest):
     """Raise where the training rows hold nothing to learn from; `deviation` is `(num_series, num_targets)`."""
     if task.season_length is not None and task.season_length >= longest:
         raise ValueError(
-            f"`season_length` is {task.season_length}, but the longest series has {longest} training rows, so that no "
-            "season has one before it. Pass more rows, a smaller `season_length`, or None."
+            f"`season_length` is {task.season_length}, but the longest series has {longest} training rows. Pass more "
+            "rows, a smaller `season_length`, or None."
         )
     for name, column in zip(task.target, deviation.T, strict=True):
-        if np.isnan(column).all():
+        if not (column > 0).any():
+            problem = "has no value in" if np.isnan(column).all() else "is constant over"
             raise ValueError(
-                f"Target {name!r} has no value in the training rows: all are missing (NaN). Pass rows with values, or "
-                "smaller shares for validation and test."
-            )
-        if not np.nanmax(column) > 0:
-            raise ValueError(
-                f"Target {name!r} is constant over the training rows: there is nothing to learn. Drop that target, or "
-                "pass rows in which it changes."
+                f"Target {name!r} {problem} the training rows: there is nothing to learn. Drop that target, pass rows "
+                "in which it changes, or smaller shares for validation and test."
             )
 
 
@@ -118,16 +187,3 @@ def _complete(statistic, is_missing) -> tuple[tuple[float, ...], ...]:
     """Return a statistic `(num_series, num_targets)` as tuples, the median of the other series where it is missing."""
     median = np.nanmedian(np.where(is_missing, np.nan, statistic), axis=0)
     return tuple(tuple(map(float, row)) for row in np.where(is_missing, median, statistic))
-
-
-def _reorder(categories, codes, column) -> list[str]:
-    """Keep the categories seen in training, give the others code 0 in the column, and return the kept ones.
-
-    They are sorted, because the order in which they appear may depend on rows after the training rows.
-    """
-    kept = sorted({categories[code - 1] for code in np.unique(codes.astype("int64"))})
-    code_of = {name: code for code, name in enumerate(kept, start=1)}
-    new_code = np.array([0, *(code_of.get(name, 0) for name in categories)], dtype="float32")
-    present = ~np.isnan(column)
-    column[present] = new_code[column[present].astype("int64")]
-    return kept

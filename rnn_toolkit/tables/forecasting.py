@@ -1,5 +1,6 @@
 """A model and recent rows -> future rows, in the units and the shape of the user's own table."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import keras
@@ -7,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import has_columns, whole_number
-from rnn_toolkit.tables.axis import name_of, ticks_of, time_index
-from rnn_toolkit.tables.layers import RawUnits, raw_units_of
+from rnn_toolkit.tables.axis import time_index
+from rnn_toolkit.tables.layers import raw_units_of
+from rnn_toolkit.tables.layout import Layout
 from rnn_toolkit.tables.table import Table
 from rnn_toolkit.tables.windows import Windows
 
 MAX_CALIBRATION_WINDOWS = 5_000  # evenly spaced; more change a quantile of the errors by little
-TIME = "_time"  # holds the index of a table for a while, where a user's column would not be
 
 
 def forecast(
@@ -39,7 +40,8 @@ def forecast(
 
     Returns:
         A table like `frame`: time as its index or column, the series id, the targets, and `<target>-lo-<level>`,
-        `<target>-hi-<level>`. One row per series and step.
+        `<target>-hi-<level>`. One row per series and step. `.attrs["roles"]` says which column holds the time (`None`
+        for the index) and the series, which are targets, and the frequency; `plot_forecast` reads it.
 
     Raises:
         ValueError: If the model carries no preparation, a column or too many recent rows are missing, known-future
@@ -54,38 +56,39 @@ def forecast(
         ['10 Feb', '11 Feb', '12 Feb']
     """
     raw_units = raw_units_of(model)
-    task = raw_units.preparation.task
+    preparation, task = raw_units.preparation, raw_units.preparation.task
     steps = task.horizon if horizon is None else whole_number(horizon, "horizon")
     levels = [] if level is None else _levels(level)
     blocks = -(-steps // task.horizon)
-    table, ends = _table_with_room(frame, raw_units.preparation, future, steps, blocks * task.horizon)
-    windows = Windows.of_table(table, (ends - task.lookback).astype("int64"))
+    layout, ends = _with_steps_ahead(frame, preparation, blocks * task.horizon)
+    table = Table.of(*_with_future(frame, future, layout, ends, steps), preparation=preparation)
+    windows = Windows.of_table(table, ends - task.lookback)
     outputs = []
     for block in range(blocks):
         x, *_ = windows.cut(windows.starts + block * task.horizon)
-        output = _outputs(model, x)  # (series, horizon, targets[, quantiles])
-        rows = (ends + block * task.horizon)[:, None] + np.arange(task.horizon)  # (series, horizon)
-        for place in range(len(task.target)):
-            table.values[rows, place] = middle(output, raw_units)[..., place]
-        outputs.append(output)
+        outputs.append(_outputs(model, x))  # (series, horizon, targets[, quantiles])
+        following = (ends + block * task.horizon)[:, None] + np.arange(task.horizon)  # (series, horizon)
+        table.values[following, : len(task.target)] = raw_units.point(outputs[-1])
     output = np.concatenate(outputs, axis=1)[:, :steps]
-    rows = ends[:, None] + np.arange(steps)
-    table_columns = _time_and_series(frame, table, rows.ravel())
-    point = middle(output, raw_units)
-    bounds = {}
-    if levels:
-        margins = raw_units.margins or _margins_from(model, raw_units, frame, levels)
-        for one in levels:
-            bounds[one] = _bounds(output, raw_units, one, margins, table.scale)
+    margins = (raw_units.margins or _margins_from(model, raw_units, frame, levels)) if levels else None
+    bounds = {one: _bounds(output, raw_units, one, margins, table.scale) for one in levels}
+    rows = (ends[:, None] + np.arange(steps)).ravel()
+    result = pd.DataFrame({} if task.time is None else {task.time: table.times(rows)}, index=range(len(rows)))
+    if task.series is not None:
+        result[task.series] = frame[task.series].unique()[table.series_of(rows)]
     for place, name in enumerate(task.target):
-        table_columns[name] = point[..., place].ravel()
+        result[name] = raw_units.point(output)[..., place].ravel()
         for one, (low, high) in bounds.items():
-            table_columns[f"{name}-lo-{one:g}"] = low[..., place].ravel()
-            table_columns[f"{name}-hi-{one:g}"] = high[..., place].ravel()
-    result = pd.DataFrame(table_columns)
+            result[f"{name}-lo-{one:g}"] = low[..., place].ravel()
+            result[f"{name}-hi-{one:g}"] = high[..., place].ravel()
     if task.time is None:
-        result = result.set_index(TIME)
-        result.index.name = frame.index.name
+        result.index = table.times(rows).rename(frame.index.name)
+    result.attrs["roles"] = {
+        "time": task.time,
+        "series": task.series,
+        "target": list(task.target),
+        "frequency": preparation.frequency,
+    }
     return result
 
 
@@ -123,11 +126,6 @@ def conformalize(
     return copy
 
 
-def middle(output: np.ndarray, raw_units: RawUnits) -> np.ndarray:
-    """Return the point forecast `(batch, horizon, targets)`: the output itself, or its middle quantile."""
-    return output if raw_units.quantiles is None else output[..., len(raw_units.quantiles) // 2]
-
-
 def _outputs(model, x) -> np.ndarray:
     """Return what the model says to some thousand windows.
 
@@ -147,82 +145,55 @@ def _levels(level) -> list[float]:
     return sorted(levels)
 
 
-def _table_with_room(frame, preparation, future, steps, room):
-    """Lay out the frame and the future rows; return the table and the row after the last known one, by series."""
-    task = preparation.task
-    if not isinstance(frame, pd.DataFrame):
-        raise TypeError(f"`frame` must be a pandas DataFrame. Received: {type(frame).__name__}.")
-    if len(frame) == 0:
-        raise ValueError(f"`frame` is empty. Pass at least the last {task.lookback} rows of each series.")
-    recent = Table(frame, preparation, ahead=room)
-    last = recent.offsets[1:] - room
-    short = last - recent.offsets[:-1] < task.lookback
-    if short.any():
-        worst = int(np.argmax(short))
+def _with_steps_ahead(frame, preparation, ahead) -> tuple[Layout, np.ndarray]:
+    """Return a layout with rows ahead, and the row behind the last known one of each series."""
+    lookback = preparation.task.lookback
+    layout = preparation.lay_out(frame).with_room(ahead=ahead)
+    ends = layout.offsets[1:] - ahead
+    counts = ends - layout.offsets[:-1]
+    if (counts < lookback).any():
+        worst = int(np.argmax(counts < lookback))
         raise ValueError(
-            f"`frame` has too few recent rows: {name_of(recent.names, worst)} has "
-            f"{(last - recent.offsets[:-1])[worst]}, and the model looks back {task.lookback}. "
-            f"Pass at least the last {task.lookback} rows of each series."
+            f"`frame` has too few recent rows: {layout.name_of(worst)} has {counts[worst]}, and the model looks "
+            f"back {lookback}. Pass at least the last {lookback} rows of each series."
         )
-    if not task.known:
-        return recent, last
-    rows = last[:, None] + np.arange(steps)
-    _check_future(future, task, recent, rows)
-    table = Table(_extended(frame, future, task), preparation, ahead=room)
-    ends = table.offsets[:-1] + _positions(table, recent.times(last - 1)) - table.first + 1
-    return table, ends
+    return layout, ends
 
 
-def _positions(table, times) -> np.ndarray:
-    """Return the position of times on a table's grid."""
-    return np.searchsorted(ticks_of(table.grid), ticks_of(times))
-
-
-def _check_future(future, task, recent, rows):
-    """Name exactly the known-future values that are missing."""
-    needed = pd.DataFrame({"series": np.array(recent.names)[recent.series_of(rows.ravel())]})
-    needed["time"] = recent.times(rows.ravel())
+def _with_future(frame, future, layout, ends, steps) -> tuple[pd.DataFrame, Layout]:
+    """Put what is known of the rows to come under the frame, and name exactly the values that are missing."""
+    task = layout.task
+    if not task.ahead:
+        return frame, layout
+    rows = ends[:, None] + np.arange((layout.offsets[1:] - ends).max())
+    is_needed = np.broadcast_to(np.arange(rows.shape[1]) < steps, rows.shape).ravel()
+    rows = rows.ravel()
+    coming = pd.MultiIndex.from_arrays([np.array(layout.names)[layout.series_of(rows)], layout.times(rows)])
     if future is None:
         raise ValueError(
-            f"`future` is needed: the model was trained with known-future columns {', '.join(map(repr, task.known))}. "
-            f"Pass a table with these for {needed.time.iloc[0]} to {needed.time.iloc[-1]}."
+            f"`future` is needed: the model was trained with known-future columns {', '.join(map(repr, task.ahead))}. "
+            f"Pass a table with these for {coming[is_needed][0][1]} to {coming[is_needed][-1][1]}."
         )
-    has_columns(future.columns, [*task.known, *filter(None, (task.time, task.series))], "`future`")
-    given = pd.DataFrame({"time": time_index(future, task)})
-    given["series"] = recent.names[0] if task.series is None else future[task.series].astype(str).to_numpy()
-    for column in task.known:
-        there = pd.MultiIndex.from_frame(given[["series", "time"]][future[column].notna().to_numpy()])
-        missing = needed[~pd.MultiIndex.from_frame(needed[["series", "time"]]).isin(there)]
+    has_columns(future.columns, [*task.ahead, *filter(None, (task.time, task.series))], "`future`")
+    series = np.full(len(future), layout.names[0]) if task.series is None else future[task.series].astype(str)
+    given = future[list(task.ahead)].set_index(pd.MultiIndex.from_arrays([series, time_index(future, task)]))
+
+    def listed(places):
+        names = [str(time) if task.series is None else f"{one} at {time}" for one, time in places[:5]]
+        return ", ".join(names) + (f" and {len(places) - 5} more" if len(places) > 5 else "")
+
+    if given.index.has_duplicates:
+        repeated = given.index[given.index.duplicated()]
+        raise ValueError(f"`future` has more than one row for {listed(repeated)}. Drop the duplicates.")
+    given = given.reindex(coming)
+    for column in task.ahead:
+        missing = coming[is_needed & given[column].isna().to_numpy()]
         if len(missing):
-            listed = ", ".join(
-                str(time) if task.series is None else f"{series} at {time}"
-                for series, time in missing.head(5).itertuples(index=False)
-            )
-            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-            raise ValueError(f"`future` lacks {column!r} for {listed}{more}. Add these rows, or fill the values.")
-
-
-def _extended(frame, future, task) -> pd.DataFrame:
-    """Put the future rows under the frame; what they lack is missing."""
-    if task.time is None:
-        name = TIME
-        frame, future = (part.reset_index(drop=True).assign(**{name: part.index}) for part in (frame, future))
-    else:
-        name = task.time
-        frame, future = frame.reset_index(drop=True), future.reset_index(drop=True)
-    rows = frame.reindex(range(len(frame) + len(future)))
-    for column in (name, *filter(None, (task.series,)), *task.known):
-        rows[column] = pd.concat([frame[column], future[column]], ignore_index=True)
-    return rows.set_index(name) if task.time is None else rows
-
-
-def _time_and_series(frame, table, rows) -> dict:
-    """Return the columns of time and series id, named as in the frame."""
-    task = table.task
-    columns = {task.time or TIME: table.times(rows)}
-    if task.series is not None:
-        columns[task.series] = frame[task.series].unique()[table.series_of(rows)]
-    return columns
+            raise ValueError(f"`future` lacks {column!r} for {listed(missing)}. Add these rows, or fill the values.")
+    extended = frame.reset_index(drop=True).reindex(range(len(frame) + len(rows)))
+    for column in task.ahead:
+        extended[column] = pd.concat([frame[column], given[column]], ignore_index=True)
+    return extended, dataclasses.replace(layout, rows=np.concatenate([layout.rows, rows]))
 
 
 def _bounds(output, raw_units, level, margins, scale):
@@ -237,25 +208,27 @@ def _bounds(output, raw_units, level, margins, scale):
     # Beyond the horizon no error was measured: the last width grows like a random walk's.
     growth = np.sqrt(np.maximum(steps + 1, len(margin)) / len(margin))[:, None]
     width = (margin[np.minimum(steps, len(margin) - 1)] * growth)[None] * scale[:, None]
-    return np.minimum(low - width, middle(output, raw_units)), np.maximum(high + width, middle(output, raw_units))
+    point = raw_units.point(output)
+    return np.minimum(low - width, point), np.maximum(high + width, point)
 
 
 def _base_interval(output, raw_units, level):
     """Return what is calibrated: the model's own interval where it has one, or its point forecast twice."""
-    quantiles = raw_units.quantiles or ()
+    places = _own_places(raw_units, level)
+    return [output[..., place] for place in places] or [raw_units.point(output)] * 2
+
+
+def _own_places(raw_units, level) -> list[int]:
+    """Return the places of the two quantiles that enclose a level, none where the model lacks one of them."""
     wanted = ((1 - level / 100) / 2, (1 + level / 100) / 2)
+    quantiles = raw_units.quantiles or ()
     places = [place for want in wanted for place, have in enumerate(quantiles) if abs(have - want) < 1e-6]
-    if len(places) == 2:
-        return output[..., places[0]], output[..., places[1]]
-    point = middle(output, raw_units)
-    return point, point
+    return places if len(places) == 2 else []
 
 
 def _margins_from(model, raw_units, frame, levels):
     """Return margins from the rows behind the training rows; none where the model's own quantiles suffice."""
-    quantiles = raw_units.quantiles or ()
-    own = [(1 - level / 100) / 2 for level in levels]
-    if all(any(abs(have - want) < 1e-6 for have in quantiles) for want in own):
+    if all(_own_places(raw_units, level) for level in levels):
         return None
     try:
         return _margins(model, raw_units, Windows.after_training(frame, raw_units.preparation), levels)
@@ -272,21 +245,18 @@ def _margins(model, raw_units, windows, levels) -> dict[str, list]:
     if count < 100 / (100 - max(levels)):
         raise ValueError(f"{count} windows are too few for level {max(levels):g}.")
     chosen = np.unique(np.linspace(0, count - 1, num=min(count, MAX_CALIBRATION_WINDOWS)).astype(int))
-    judged = Windows.of_table(windows.table, windows.starts[chosen])
-    x, y, weight = judged.to_arrays()
+    starts, table = windows.starts[chosen], windows.table
+    x, y, weight = windows.cut(starts)
     output = _outputs(model, x)
-    scale = windows.table.scale[windows.table.series_of(judged.starts)][:, None]  # (windows, 1, targets)
+    scale = table.scale[table.series_of(starts)][:, None]  # (windows, 1, targets)
     margins = {}
     for level in levels:
         low, high = _base_interval(output, raw_units, level)
         score = np.where(weight > 0, np.maximum(low - y, y - high) / scale, np.nan)
         there = np.sum(weight > 0, axis=0)  # (horizon, targets)
         share = np.minimum(np.ceil((there + 1) * level / 100) / np.maximum(there, 1), 1.0)
-        margins[f"{level:g}"] = [
-            [
-                float(np.nanquantile(score[:, step, place], share[step, place], method="higher"))
-                for place in range(y.shape[2])
-            ]
-            for step in range(y.shape[1])
-        ]
+        widths = np.empty(there.shape)
+        for place in np.ndindex(there.shape):
+            widths[place] = np.nanquantile(score[:, *place], share[place], method="higher")
+        margins[f"{level:g}"] = widths.tolist()
     return margins

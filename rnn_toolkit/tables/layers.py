@@ -8,7 +8,8 @@ import numpy as np
 from keras import ops
 
 from rnn_toolkit._checks import one_of
-from rnn_toolkit.tables.task import Preparation
+from rnn_toolkit.tables.covariates import KINDS, embedding_width
+from rnn_toolkit.tables.fitting import Preparation
 
 NORMALIZATIONS = ("window", "last", "series", None)
 
@@ -112,8 +113,35 @@ class PatchDecoder(keras.layers.Layer):
         return {**super().get_config(), "steps": self.steps, "length": self.length, "channels": self.channels}
 
 
+class _Around(keras.layers.Layer):
+    """A layer around a network, its `core`, with which it is saved."""
+
+    def __init__(self, core, **kwargs):
+        super().__init__(**kwargs)
+        self.core = core
+
+    @property
+    def layers(self):
+        """Layers inside, for `summary(expand_nested=True)`."""
+        return [self.core]
+
+    def build_core(self, input_shape):
+        """Build the network, unless it is built already, as it is when loaded from a file."""
+        if not self.core.built:
+            self.core.build(input_shape)
+
+    def get_config(self):
+        """Return the arguments of the constructor, all of them JSON types."""
+        return {**super().get_config(), "core": keras.saving.serialize_keras_object(self.core)}
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuild the layer and the network inside."""
+        return cls(keras.saving.deserialize_keras_object(config.pop("core")), **config)
+
+
 @keras.saving.register_keras_serializable("rnn_toolkit")
-class LinearHighway(keras.layers.Layer):
+class LinearHighway(_Around):
     """Add a linear forecast of the targets to what a network returns, so that the network learns what is not linear.
 
     The linear part works on differences to the last value, with one matrix for all targets. It starts as the repeat
@@ -134,14 +162,8 @@ class LinearHighway(keras.layers.Layer):
     """
 
     def __init__(self, core, *, horizon, num_targets, season_length=None, **kwargs):
-        super().__init__(**kwargs)
-        self.core = core
+        super().__init__(core, **kwargs)
         self.horizon, self.num_targets, self.season_length = horizon, num_targets, season_length
-
-    @property
-    def layers(self):
-        """Layers inside, for `summary(expand_nested=True)`."""
-        return [self.core]
 
     def build(self, input_shape):
         """Make the matrix of the linear part, and the network."""
@@ -153,8 +175,7 @@ class LinearHighway(keras.layers.Layer):
             shape=repeat.shape, initializer=lambda shape, dtype=None: ops.convert_to_tensor(repeat), name="kernel"
         )
         self.bias = self.add_weight(shape=(self.horizon,), initializer="zeros", name="bias")
-        if not self.core.built:  # as it is when loaded from a file
-            self.core.build(input_shape)
+        self.build_core(input_shape)
 
     def start_from(self, weights: np.ndarray) -> None:
         """Set the linear part to a fitted model `(lookback + 1, horizon)`, whose last row is the constant."""
@@ -175,18 +196,8 @@ class LinearHighway(keras.layers.Layer):
 
     def get_config(self):
         """Return the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "core": keras.saving.serialize_keras_object(self.core),
-            "horizon": self.horizon,
-            "num_targets": self.num_targets,
-            "season_length": self.season_length,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuild the layer and the network inside."""
-        return cls(keras.saving.deserialize_keras_object(config.pop("core")), **config)
+        own = {"horizon": self.horizon, "num_targets": self.num_targets, "season_length": self.season_length}
+        return super().get_config() | own
 
 
 @keras.saving.register_keras_serializable("rnn_toolkit")
@@ -215,7 +226,7 @@ class OrderedQuantiles(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("rnn_toolkit")
-class RawUnits(keras.layers.Layer):
+class RawUnits(_Around):
     """Let a network work on normalised windows and answer in the units of the data.
 
     Targets are centred and scaled, numeric covariates standardised by their training moments, categories embedded;
@@ -241,25 +252,18 @@ class RawUnits(keras.layers.Layer):
     """
 
     def __init__(self, core, preparation, *, normalization="window", quantiles=None, margins=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(core, **kwargs)
         one_of(normalization, "normalization", NORMALIZATIONS)
-        self.core = core
         self.preparation = preparation
         self.normalization = normalization
         self.quantiles = None if quantiles is None else tuple(quantiles)
         self.margins = margins
-        columns = list(preparation.categories)
         # Zeros: a category never seen in training keeps them, and counts as none.
         self.embeddings = [
-            keras.layers.Embedding(
-                len(preparation.categories[column]) + 1,
-                min(8, len(preparation.categories[column])),
-                embeddings_initializer="zeros",
-                name=f"embed_{place}",
-            )
-            for place, column in enumerate(columns)
+            keras.layers.Embedding(len(words) + 1, embedding_width(words), "zeros", name=f"embed_{place}")
+            for place, words in enumerate(preparation.categories.values())
         ]
-        self._embedding_of = dict(zip(columns, self.embeddings, strict=True))
+        self._embedding_of = dict(zip(preparation.categories, self.embeddings, strict=True))
 
     @property
     def layers(self):
@@ -268,16 +272,12 @@ class RawUnits(keras.layers.Layer):
 
     def build(self, input_shape):
         """Build what is inside for the number of encoded channels."""
-        width = len(self.preparation.task.target)
         for embedding in self.embeddings:
             embedding.build(input_shape[:2])
-        for channel in self.preparation.channels:
-            if channel.kind == "category":
-                width += self._embedding_of[channel.column].output_dim
-            else:
-                width += channel.kind in ("numeric", "cyclic", "flag")
-        if not self.core.built:  # as it is when loaded from a file
-            self.core.build((*input_shape[:2], width))
+        channels = self.preparation.channels
+        width = len(self.preparation.task.target)
+        width += sum(KINDS[channel.kind].width(channel, self.preparation) for channel in channels)
+        self.build_core((*input_shape[:2], width))
 
     def call(self, inputs, training=None):
         """Return forecasts `(batch, horizon, targets)`, or `(batch, horizon, targets, quantiles)`."""
@@ -288,6 +288,10 @@ class RawUnits(keras.layers.Layer):
         if self.quantiles is not None:
             center, scale = ops.expand_dims(center, -1), ops.expand_dims(scale, -1)
         return outputs * scale + center
+
+    def point(self, outputs):
+        """Return the point forecast `(batch, horizon, targets)`: the output itself, or its middle quantile."""
+        return outputs if self.quantiles is None else outputs[..., len(self.quantiles) // 2]
 
     def _statistics(self, inputs, targets):
         """Return center and scale `(batch, 1, targets)` of each window."""
@@ -321,14 +325,10 @@ class RawUnits(keras.layers.Layer):
         """Return the channels besides the targets as a network reads them, each `(batch, lookback, n)`."""
         encoded = []
         for place, channel in enumerate(self.preparation.channels):
-            values = inputs[..., place : place + 1]
-            if channel.kind == "numeric":
-                mean, deviation = self.preparation.moments[channel.column]
-                encoded.append((values - mean) / deviation)
-            elif channel.kind == "category":
-                encoded.append(self._embedding_of[channel.column](ops.cast(values[..., 0], "int32")))
-            elif channel.kind in ("cyclic", "flag"):
-                encoded.append(values)
+            kind = KINDS[channel.kind]
+            if kind.width(channel, self.preparation):
+                values = inputs[..., place : place + 1]
+                encoded.append(kind.encode(values, channel, self.preparation, self._embedding_of))
         return encoded
 
     def compute_output_shape(self, input_shape):
@@ -339,28 +339,21 @@ class RawUnits(keras.layers.Layer):
 
     def get_config(self):
         """Return the arguments of the constructor, all of them JSON types."""
-        return {
-            **super().get_config(),
-            "core": keras.saving.serialize_keras_object(self.core),
-            "preparation": self.preparation.to_dict(),
-            "normalization": self.normalization,
-            "quantiles": self.quantiles,
-            "margins": self.margins,
-        }
+        own = {name: getattr(self, name) for name in ("normalization", "quantiles", "margins")}
+        return super().get_config() | own | {"preparation": self.preparation.to_dict()}
 
     @classmethod
     def from_config(cls, config):
         """Rebuild the layer and what is inside."""
-        core = keras.saving.deserialize_keras_object(config.pop("core"))
-        return cls(core, Preparation.from_dict(config.pop("preparation")), **config)
+        return super().from_config(config | {"preparation": Preparation.from_dict(config["preparation"])})
 
 
-def raw_units_of(model: keras.Model) -> RawUnits:
-    """Return the layer that carries a forecaster's preparation, or say that the model has none."""
-    for layer in model.layers:
-        if isinstance(layer, RawUnits):
-            return layer
-    raise ValueError(
-        f"Model {model.name!r} carries no preparation of its inputs; only models of `rt.build_forecaster` do. "
-        "Pass `rt.Windows` instead of a table, or wrap your network in `rnn_toolkit.tables.layers.RawUnits`."
-    )
+def raw_units_of(model: keras.Model, *, required: bool = True) -> RawUnits | None:
+    """Return the layer that carries a forecaster's preparation; without one, say so, or return `None`."""
+    layer = next((layer for layer in model.layers if isinstance(layer, RawUnits)), None)
+    if layer is None and required:
+        raise ValueError(
+            f"Model {model.name!r} carries no preparation of its inputs; only models of `rt.build_forecaster` do. "
+            "Pass `rt.Windows` instead of a table, or wrap your network in `rnn_toolkit.tables.layers.RawUnits`."
+        )
+    return layer

@@ -6,7 +6,6 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit.tables.axis import time_index
 from rnn_toolkit.tables.task import ForecastTask
 from rnn_toolkit.tables.windows import Windows, split_by_time
 
@@ -56,6 +55,7 @@ def check_leakage(
     """
     shares = {"validation": validation, "test": test, "gap": gap}
     reference = split_by_time(frame, task, **shares)
+    final = reference if pipeline is None else None
     pipeline = pipeline or (lambda table: split_by_time(table, task, **shares))
     rows = []
     for later, rows_of in ((1, "later"), (2, "test")):
@@ -69,7 +69,7 @@ def check_leakage(
                     f"{100 * share:.2g} % of the values changed with the {rows_of} rows" if share else "nothing changed"
                 )
                 rows.append((f"{split} {what} against {rows_of} rows", share > 0, evidence))
-    parts = _parts(pipeline(frame.copy()))
+    parts = final or _parts(pipeline(frame.copy()))
     if all(isinstance(part, Windows) for part in parts):
         train, validating, testing = map(_target_steps, parts)
         for name, earlier, late in (
@@ -83,20 +83,15 @@ def check_leakage(
 
 def _disturb(frame, task, later, seed) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the frame, and the frame with other numbers and words from the first target of `later` on."""
-    table = later.table
-    numbers, places = np.unique(table.series_of(later.starts), return_index=True)
-    border = pd.Series(
-        table.times(later.starts[places] + task.lookback), index=[table.names[number] for number in numbers]
-    )
-    series = pd.Series(table.names[0] if task.series is None else frame[task.series].astype(str).to_numpy())
-    series = series.repeat(len(frame) if task.series is None else 1).reset_index(drop=True)
-    times = pd.Series(time_index(frame, task))
-    is_later = (times >= border.reindex(series).array).to_numpy()
-    last_before = times.where(~is_later).groupby(series).transform("max")
-    is_last = (times == last_before).to_numpy()
+    layout = later.preparation.lay_out(frame)
+    rows, series = layout.rows, layout.series_of(layout.rows)
+    is_later = rows >= later.table.first_targets(later.starts)[series]
+    last = layout.offsets[:-1] - 1
+    np.maximum.at(last, series[~is_later], rows[~is_later])
+    is_last = rows == last[series]
     generator = np.random.default_rng(seed)
     before, after = frame.copy(), frame.copy()
-    for name in (*task.target, *task.observed, *task.known):
+    for name in task.changing:
         column = frame[name]
         hidden = column.mask(is_last) if column.isna().any() else column
         before[name] = hidden
@@ -112,14 +107,9 @@ def _disturb(frame, task, later, seed) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _parts(splits) -> tuple:
-    """Check what a pipeline returned."""
-    splits = tuple(splits)
-    if len(splits) != 3:
-        raise ValueError(
-            f"`pipeline` must return training, validation and test data. Received: {len(splits)} parts. Return "
-            "`(train, validation, test)`, each `Windows`, an array, or a tuple of arrays."
-        )
-    return tuple(part if isinstance(part, Windows) else _arrays(part) for part in splits)
+    """Return what a pipeline returned as `Windows` or tuples of arrays."""
+    train, validation, test = splits
+    return tuple(part if isinstance(part, Windows) else _arrays(part) for part in (train, validation, test))
 
 
 def _arrays(split) -> tuple[np.ndarray, ...]:

@@ -1,8 +1,4 @@
-"""From shapes to compiled `keras.Sequential` models.
-
-`recurrent_layers` holds every choice about cells and regularisation, and returns plain Keras layers: put them into
-any model. The builders add what a task needs at both ends.
-"""
+"""From windows to a compiled `keras.Sequential` that forecasts in raw units."""
 
 import itertools
 from collections.abc import Sequence
@@ -17,6 +13,8 @@ from rnn_toolkit.tables.baselines import fit_on_windows
 from rnn_toolkit.tables.layers import NORMALIZATIONS, LinearHighway, OrderedQuantiles, PatchDecoder, Patches, RawUnits
 from rnn_toolkit.tables.losses import ObservedMeanAbsoluteError, ScaledAbsoluteError, ScaledPinball, ScaledSquaredError
 from rnn_toolkit.tables.windows import Windows
+
+LOSSES = {"mae": ScaledAbsoluteError, "mse": ScaledSquaredError}
 
 
 def build_forecaster(
@@ -66,7 +64,7 @@ def build_forecaster(
     if not isinstance(train, Windows):
         raise TypeError(f"`train` must be `rt.Windows`. Received: {type(train).__name__}. See `rt.split_by_time`.")
     one_of(normalization, "normalization", NORMALIZATIONS)
-    one_of(loss, "loss", ("mae", "mse"))
+    one_of(loss, "loss", LOSSES)
     task = train.task
     length = _patch_length(patch_length, task.lookback)
     quantiles = None if quantiles is None else _checked_quantiles(quantiles)
@@ -85,37 +83,26 @@ def build_forecaster(
         season_length=task.season_length,
         name="highway",
     )
-    raw_units = RawUnits(
-        highway,
-        train.preparation,
-        normalization=normalization,
-        quantiles=quantiles,
-        name="raw_units",
-    )
+    raw_units = RawUnits(highway, train.preparation, normalization=normalization, quantiles=quantiles, name="raw_units")
     model = keras.Sequential([keras.Input((task.lookback, len(train.feature_names))), raw_units], name="forecaster")
     linear = fit_on_windows(train.table, np.sort(train.starts))
     if linear is not None:
         highway.start_from(linear)
-    if quantiles is not None:
-        chosen = ScaledPinball(quantiles)
-    else:
-        chosen = ScaledAbsoluteError() if loss == "mae" else ScaledSquaredError()
+    chosen = LOSSES[loss]() if quantiles is None else ScaledPinball(quantiles)
     model.compile(optimizer or make_optimizer(), loss=chosen, weighted_metrics=[ObservedMeanAbsoluteError()])
     return model
 
 
 def _patch_length(patch_length, lookback) -> int:
     """Return the checked patch length; "auto" is the divisor that comes nearest to 14 patches."""
+    divisors = [length for length in range(1, lookback + 1) if lookback % length == 0]
     if patch_length == "auto":
-        divisors = [length for length in range(1, lookback + 1) if lookback % length == 0]
         return min(divisors, key=lambda length: abs(lookback / length - 14))
     length = whole_number(patch_length, "patch_length")
-    if lookback % length:
-        divisors = [one for one in range(1, lookback + 1) if lookback % one == 0]
-        nearest = min(divisors, key=lambda one: abs(one - length))
+    if length not in divisors:
         raise ValueError(
             f"`patch_length` must divide the look-back. Received: patch_length={length}, lookback={lookback}. "
-            f"The nearest that does is {nearest}."
+            f"The nearest that does is {min(divisors, key=lambda one: abs(one - length))}."
         )
     return length
 

@@ -1,16 +1,11 @@
-"""Who plays which role in a table of time series, and what is fitted on its training rows.
-
-`ForecastTask` says which column is what. `Preparation` is what a task becomes once it has seen training rows:
-frequency, category codes, levels and scales. Both are plain values that fit into the config of a Keras layer.
-"""
+"""Who plays which role in a table of time series: `ForecastTask`, a plain value that JSON takes."""
 
 import dataclasses
 import datetime
-import functools
 from collections import Counter
 from collections.abc import Iterable
+from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import one_of, whole_number
@@ -26,6 +21,17 @@ CALENDAR = {
     "month": 12,
     "quarter": 4,
 }
+
+
+class Role(NamedTuple):
+    """What holds for the columns of a role besides their values."""
+
+    is_ahead: bool = False  # the future is known when the forecast is made
+    is_static: bool = False  # never changes within a series
+
+
+# The fields of `ForecastTask` that name columns of values, in the order of the channels.
+ROLES = {"target": Role(), "observed": Role(), "known": Role(is_ahead=True), "static": Role(is_static=True)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +82,7 @@ class ForecastTask:
 
     def __post_init__(self):
         roles = {}
-        for role in ("target", "known", "observed", "static", "calendar"):
+        for role in (*ROLES, "calendar"):
             roles[role] = _names(getattr(self, role), role)
             object.__setattr__(self, role, roles[role])
         for role in ("time", "series"):
@@ -103,9 +109,19 @@ class ForecastTask:
                 )
 
     @property
-    def covariates(self) -> tuple[str, ...]:
-        """Columns besides the targets that a table must have, the series id left out."""
-        return (*self.observed, *self.known, *(column for column in self.static if column != self.series))
+    def columns(self) -> tuple[str, ...]:
+        """Columns of values, the targets first."""
+        return tuple(column for role in ROLES for column in getattr(self, role))
+
+    @property
+    def ahead(self) -> tuple[str, ...]:
+        """Columns whose future is known when the forecast is made."""
+        return tuple(column for role, one in ROLES.items() if one.is_ahead for column in getattr(self, role))
+
+    @property
+    def changing(self) -> tuple[str, ...]:
+        """Columns that change within a series."""
+        return tuple(column for role, one in ROLES.items() if not one.is_static for column in getattr(self, role))
 
 
 def _names(value, role) -> tuple[str, ...]:
@@ -124,102 +140,7 @@ def _frequency(value) -> str | int:
     """Return a frequency as JSON takes it: the name pandas has for it, or a whole number."""
     if not isinstance(value, str | datetime.timedelta | pd.offsets.BaseOffset):
         return whole_number(value, "frequency")
-    try:
-        name = pd.tseries.frequencies.to_offset(value).freqstr
-        is_forward = pd.tseries.frequencies.to_offset(name).n > 0
-    except ValueError:
-        is_forward = False
-    if not is_forward:
-        raise ValueError(
-            f"`frequency` must be a pandas frequency such as 'h', 'D' or 'W-SAT'. Received: {value!r}. "
-            "See the offset aliases of pandas."
-        )
-    return name
-
-
-@dataclasses.dataclass(frozen=True)
-class Channel:
-    """One channel of the input tensor: where it comes from and how a model is to read it.
-
-    `kind` is "target", "numeric", "category", "cyclic", "flag" or "series"; `shift` says how many rows ahead of its
-    own time step the value is taken.
-    """
-
-    name: str
-    kind: str
-    column: str
-    shift: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Preparation:
-    """Hold all that is fitted on the training rows of a table; JSON-able, and kept inside the model file.
-
-    Attributes:
-        task: The roles of the columns.
-        frequency: Distance of two rows: a pandas frequency, or a number for whole-number axes.
-        time_zone: Name of the axis' time zone, or `None`.
-        train_ends: First timestamp (ISO 8601) or number of each series that is not part of its training rows.
-        categories: Text column -> its categories; the code of a category is its place + 1, 0 means never seen.
-        moments: Numeric covariate -> mean and standard deviation.
-        flagged: Columns with missing values in the training rows; each has an indicator channel.
-        series: Names of the series seen in training; the code of a series is its place + 1, 0 means never seen.
-        level: Mean of each target, by series: `(num_series, num_targets)`.
-        deviation: Standard deviation of each target, by series: `(num_series, num_targets)`.
-        scale: Mean absolute seasonal difference of each target (the denominator of MASE; Hyndman and Koehler 2006,
-            International Journal of Forecasting 22(4)), by series: `(num_series, num_targets)`.
-    """
-
-    task: ForecastTask
-    frequency: str | int
-    time_zone: str | None
-    train_ends: tuple[str | int, ...]
-    categories: dict[str, list[str]]
-    moments: dict[str, tuple[float, float]]
-    flagged: tuple[str, ...]
-    series: tuple[str, ...]
-    level: tuple[tuple[float, ...], ...]
-    deviation: tuple[tuple[float, ...], ...]
-    scale: tuple[tuple[float, ...], ...]
-
-    def to_dict(self) -> dict:
-        """Return a dict of JSON types, to be undone by `from_dict`."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, state: dict) -> "Preparation":
-        """Rebuild a preparation from `to_dict`, also after a round trip through JSON."""
-        as_tuples = {name: tuple(map(tuple, state[name])) for name in ("level", "deviation", "scale")}
-        names = {name: tuple(state[name]) for name in ("train_ends", "flagged", "series")}
-        moments = {column: tuple(pair) for column, pair in state["moments"].items()}
-        return cls(**{**state, **as_tuples, **names, "moments": moments, "task": ForecastTask(**state["task"])})
-
-    @functools.cached_property
-    def channels(self) -> tuple[Channel, ...]:
-        """Channels of the input tensor, in order."""
-        task = self.task
-
-        def kind(column):
-            return "category" if column in self.categories else "numeric"
-
-        channels = [Channel(column, "target", column) for column in task.target]
-        channels += [Channel(column, kind(column), column) for column in (*task.observed, *task.known, *task.static)]
-        # A look-back shorter than the horizon needs several shifted copies to show every future step once.
-        shifts = range(task.horizon, 0, -task.lookback)
-        channels += [Channel(f"{column}+{by}", kind(column), column, by) for column in task.known for by in shifts]
-        for feature in task.calendar:
-            channels += [Channel(f"{wave}_{feature}", "cyclic", feature, task.horizon) for wave in ("sin", "cos")]
-        channels += [Channel(f"{column}_missing", "flag", column) for column in self.flagged]
-        if task.series is not None:
-            channels.append(Channel("series_code", "series", task.series))
-        return tuple(channels)
-
-    @property
-    def feature_names(self) -> list[str]:
-        """Names of the channels of the input tensor, in order."""
-        return [channel.name for channel in self.channels]
-
-    def of_series(self, statistic: str, codes: np.ndarray) -> np.ndarray:
-        """Return `level`, `deviation` or `scale` by series code `(n, targets)`; unseen series get the median."""
-        table = np.asarray(getattr(self, statistic), dtype="float64")
-        return np.concatenate([np.median(table, axis=0, keepdims=True), table])[codes]
+    offset = pd.tseries.frequencies.to_offset(value)  # an unknown one is refused there, with those there are
+    if offset.n <= 0:
+        raise ValueError(f"`frequency` must go forward in time. Received: {value!r}. Pass 'h', 'D' or 'W-SAT', say.")
+    return offset.freqstr

@@ -4,6 +4,7 @@ A window is `lookback` rows of input and the `horizon` rows that follow. All cha
 memory (see `table.Table`), so that a window is one block and a batch is one gather.
 """
 
+import bisect
 import warnings
 from datetime import date
 
@@ -12,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import one_of, whole_number
-from rnn_toolkit.tables.axis import name_of
+from rnn_toolkit.tables.fitting import Preparation
+from rnn_toolkit.tables.layout import Layout
 from rnn_toolkit.tables.table import Table
-from rnn_toolkit.tables.task import ForecastTask, Preparation
+from rnn_toolkit.tables.task import ForecastTask
 
 
 class Windows(keras.utils.PyDataset):
@@ -54,15 +56,14 @@ class Windows(keras.utils.PyDataset):
     """
 
     def __init__(self, frame, task, *, stride=1, batch_size=64, shuffle=False, seed=0, short="drop"):
-        if not isinstance(task, ForecastTask | Preparation):
-            raise TypeError(
-                f"`task` must be a ForecastTask. Received: {type(task).__name__}. "
-                "Write `rt.ForecastTask('column', horizon=…, lookback=…)`."
-            )
-        _check_options(stride=stride, batch_size=batch_size, seed=seed, short=short)
-        roles = task.task if isinstance(task, Preparation) else task
-        table = Table(frame, task, pad_to=roles.lookback + roles.horizon if short == "pad" else 0)
-        starts = _starts(table, table.offsets[:-1], table.offsets[1:], stride)
+        _check_options(task, ForecastTask | Preparation, stride=stride, batch_size=batch_size, seed=seed, short=short)
+        fitted = task if isinstance(task, Preparation) else None
+        task = fitted.task if fitted else task
+        layout = fitted.lay_out(frame) if fitted else Layout.of(frame, task)
+        if short == "pad":
+            layout = layout.with_room(at_least=task.lookback + task.horizon)
+        table = Table.of(frame, layout, preparation=fitted)
+        starts = table.starts(table.offsets[:-1], table.offsets[1:], stride)
         _report_short(table, starts, short)
         self._set_up(table, starts, batch_size=batch_size, shuffle=shuffle, seed=seed)
 
@@ -89,11 +90,10 @@ class Windows(keras.utils.PyDataset):
         self.set_epoch(0)
 
     @classmethod
-    def after_training(cls, frame, preparation: Preparation, *, batch_size=64) -> "Windows":
+    def after_training(cls, frame, preparation: Preparation) -> "Windows":
         """Return all windows, in order, whose targets lie behind the training rows of a preparation."""
-        table = Table(frame, preparation)
-        starts = _starts(table, table.end_of_training, table.offsets[1:], 1)
-        return cls.of_table(table, starts, batch_size=batch_size)
+        table = Table.of(frame, preparation.lay_out(frame), preparation=preparation)
+        return cls.of_table(table, table.starts(table.end_of_training, table.offsets[1:]))
 
     def __len__(self) -> int:
         return -(-len(self.starts) // self.batch_size)
@@ -191,65 +191,54 @@ def split_by_time(
         >>> [len(part.starts) for part in (train, validation, test)]
         [7, 3, 3]
     """
-    if not isinstance(task, ForecastTask):
-        raise TypeError(
-            f"`task` must be a ForecastTask. Received: {type(task).__name__}. "
-            "To cut windows with a preparation that is fitted already, use `Windows`."
-        )
     whole_number(gap, "gap", minimum=0)
-    _check_options(stride=stride, batch_size=batch_size, seed=seed, short=short)
-    received = f"validation={validation!r}, test={test!r}, gap={gap}"
-    borders = {}
-
-    def train_ends(table):
-        """Find the borders once the axis is known, and before anything is fitted."""
-        test_start = _border(table, test, "test", table.offsets[1:])
-        validation_start = _border(table, validation, "validation", test_start)
-        borders["validation"] = (validation_start, np.maximum(test_start - gap, validation_start))
-        borders["test"] = (test_start, table.offsets[1:])
-        borders["train"] = (table.offsets[:-1], np.maximum(validation_start - gap, table.begins))
-        if not (borders["train"][1] > table.begins).any():
-            raise ValueError(f"No row is left to train on. Received: {received}. Take smaller shares.")
-        return borders["train"][1]
-
-    table = Table(frame, task, train_rows=train_ends)
+    _check_options(task, ForecastTask, stride=stride, batch_size=batch_size, seed=seed, short=short)
+    shares = {"validation": validation, "test": test, "gap": gap}
+    layout = Layout.of(frame, task)
+    borders = _borders(layout, **shares)
     if short == "pad":
-        after_training = table.offsets[1:] - borders["train"][1]
-        table = Table(frame, task, train_rows=train_ends, pad_to=task.lookback + task.horizon + after_training)
+        rows = task.lookback + task.horizon + layout.offsets[1:] - borders["train"][1]
+        layout = layout.with_room(at_least=rows)
+        borders = _borders(layout, **shares)
+    received = ", ".join(f"{name}={share!r}" for name, share in shares.items())
+    if not (borders["train"][1] > layout.begins).any():
+        raise ValueError(f"No row is left to train on. Received: {received}. Take smaller shares.")
+    table = Table.of(frame, layout, ends=borders["train"][1])
     parts = []
-    for name in ("train", "validation", "test"):
+    for name, (begins, ends) in borders.items():
         is_train = name == "train"
-        starts = _starts(table, *borders[name], stride if is_train else 1)
+        starts = table.starts(begins, ends, stride if is_train else 1)
         if is_train:
-            _report_short(table, starts, short, ends=borders[name][1])
-        elif not len(starts) and {"validation": validation, "test": test}[name] != 0:
-            rows = int((borders[name][1] - borders[name][0]).max())
+            _report_short(table, starts, short, ends=ends)
+        elif not len(starts) and shares[name] != 0:
+            rows = int((ends - begins).max())
             problem = f"it has {rows} rows, the horizon {task.horizon}" if rows < task.horizon else "no target is there"
             raise ValueError(f"The {name} split has no window: {problem}. Received: {received}. Change the shares.")
         parts.append(Windows.of_table(table, starts, batch_size=batch_size, shuffle=is_train, seed=seed))
     return tuple(parts)
 
 
-def _check_options(*, stride, batch_size, seed, short):
+def _borders(layout, *, validation, test, gap) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return first row and row behind the last of each split, `(num_series,)` each."""
+    test_start = _border(layout, test, "test", layout.offsets[1:])
+    validation_start = _border(layout, validation, "validation", test_start)
+    return {
+        "train": (layout.offsets[:-1], np.maximum(validation_start - gap, layout.begins)),
+        "validation": (validation_start, np.maximum(test_start - gap, validation_start)),
+        "test": (test_start, layout.offsets[1:]),
+    }
+
+
+def _check_options(task, kind, *, stride, batch_size, seed, short):
+    if not isinstance(task, kind):
+        raise TypeError(
+            f"`task` must be a ForecastTask, `rt.ForecastTask('column', horizon=…, lookback=…)`. Received: "
+            f"{type(task).__name__}. A preparation that is fitted already is for `rt.Windows`."
+        )
     whole_number(stride, "stride")
     whole_number(batch_size, "batch_size")
     whole_number(seed, "seed", minimum=0)
     one_of(short, "short", ("drop", "pad", "error"))
-
-
-def _starts(table, begins, ends, stride) -> np.ndarray:
-    """Return the first rows of all windows whose targets lie in [begin, end) of each series and are not all missing."""
-    task = table.task
-    firsts = np.maximum(begins - task.lookback, table.offsets[:-1])
-    lasts = ends - task.lookback - task.horizon
-    kind = "int32" if len(table) < np.iinfo("int32").max else "int64"
-    starts = [np.arange(first, last + 1, stride, dtype=kind) for first, last in zip(firsts, lasts, strict=True)]
-    starts = np.concatenate(starts)
-    if table.observed.all():
-        return starts
-    present = np.concatenate([[0], np.cumsum(table.observed.any(axis=1))])
-    from_row = starts + task.lookback
-    return starts[present[from_row + task.horizon] > present[from_row]]
 
 
 def _report_short(table, starts, short, ends=None):
@@ -259,7 +248,7 @@ def _report_short(table, starts, short, ends=None):
     if not len(without):
         return
     kind = "rows" if ends is None else "training rows"
-    named = ", ".join(f"{name_of(table.names, one)} has {rows[one]} {kind}" for one in without[:5])
+    named = ", ".join(f"{table.name_of(one)} has {rows[one]} {kind}" for one in without[:5])
     named += f", and {len(without) - 5} more" if len(without) > 5 else ""
     into = f" into {len(without)} of {len(table.names)} series" if len(table.names) > 1 else ""
     needed = table.task.lookback + table.task.horizon
@@ -269,49 +258,31 @@ def _report_short(table, starts, short, ends=None):
     warnings.warn(f"{message} They are left out; short='pad' keeps those that are too short.", stacklevel=3)
 
 
-def _border(table, share, name, ends) -> np.ndarray:
+def _border(layout, share, name, ends) -> np.ndarray:
     """Return the row of each series at which the share begins; `ends` is where the next split begins."""
     if isinstance(share, str | date | np.datetime64):
-        return np.clip(table.rows_at(int(table.grid.searchsorted(_moment(table, share, name)))), table.begins, ends)
-    is_count = isinstance(share, int | np.integer)
-    if isinstance(share, bool) or not (is_count or isinstance(share, float | np.floating)):
-        raise TypeError(
-            f"`{name}` must be a fraction, a number of rows or a date. Received: {share!r}. Pass 0.15, 100 or "
-            "'2014-01-01', say."
-        )
-    if not 0 <= share < (np.inf if is_count else 1):
+        try:
+            moment = pd.Timestamp(share)
+            moment = moment if moment.tzinfo else moment.tz_localize(layout.grid.tz)
+            return np.clip(layout.rows_at(int(layout.grid.searchsorted(moment))), layout.begins, ends)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"`{name}` is no date on the time axis, which begins with {layout.grid[0]}. Received: {share!r}. Write "
+                "it as '2014-01-01', with a time zone only if the table has one, or pass a fraction or number of rows."
+            ) from error
+    is_count = isinstance(share, int | np.integer) and not isinstance(share, bool)
+    if not (is_count and share >= 0) and not (isinstance(share, float | np.floating) and 0 <= share < 1):
         raise ValueError(
-            f"`{name}` must be a fraction from 0 to 1, or a whole number of rows. Received: {share}. Pass 0.15 or 100, "
-            "say."
+            f"`{name}` must be a fraction from 0 to 1, a number of rows or a date. Received: {share!r}. Pass 0.15, 100 "
+            "or '2014-01-01', say."
         )
     if is_count:
-        return np.maximum(ends - share, table.begins)
+        return np.maximum(ends - share, layout.begins)
 
     def border_at(position):
-        return np.clip(table.rows_at(position), table.begins, ends)
+        return np.clip(layout.rows_at(position), layout.begins, ends)
 
     # One time for all series: the latest with at least this share of all rows behind it, up to `ends`.
-    wanted = round(share * int((table.offsets[1:] - table.begins).sum()))
-    low, high = 0, len(table.grid)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if (ends - border_at(middle)).sum() >= wanted else (low, middle - 1)
-    return border_at(low)
-
-
-def _moment(table, share, name) -> pd.Timestamp:
-    """Return a date as a timestamp in the time zone of the table."""
-    if not isinstance(table.grid, pd.DatetimeIndex):
-        raise TypeError(
-            f"`{name}` is a date, but the time axis holds whole numbers. Received: {share!r}. Pass a fraction or a "
-            "number of rows."
-        )
-    try:
-        moment = pd.Timestamp(share)
-    except ValueError as error:
-        raise ValueError(f"`{name}` is no date: {share!r}. Write it as '2014-01-01', or pass a fraction.") from error
-    if moment.tzinfo is None:
-        return moment.tz_localize(table.grid.tz)
-    if table.grid.tz is None:
-        raise ValueError(f"`{name}` has a time zone, but the table has none. Received: {share!r}. Leave it out.")
-    return moment
+    wanted = round(share * int((layout.offsets[1:] - layout.begins).sum()))
+    later = range(1, len(layout.grid) + 1)
+    return border_at(bisect.bisect_left(later, True, key=lambda position: (ends - border_at(position)).sum() < wanted))

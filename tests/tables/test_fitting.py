@@ -1,17 +1,22 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from rnn_toolkit.tables.fitting import loss_scale, naive_scale
+from rnn_toolkit.tables.fitting import Preparation, loss_scale, naive_scale
+from rnn_toolkit.tables.layout import Layout
 from rnn_toolkit.tables.table import Table
 from rnn_toolkit.tables.task import ForecastTask
+from rnn_toolkit.tables.windows import Windows
 
 NAN = float("nan")
 
 
 def fitted(frame, task, rows):
     """Return the preparation of a table whose first rows, of each series, are for training."""
-    return Table(frame, task, train_rows=lambda table: table.offsets[:-1] + rows).preparation
+    layout = Layout.of(frame, task)
+    return Table.of(frame, layout, ends=layout.offsets[:-1] + rows).preparation
 
 
 def test_levels_deviations_and_scales_come_from_training_rows_of_each_series():
@@ -91,7 +96,7 @@ def test_the_scale_of_a_series_that_does_not_move_is_1(values):
 
 def test_a_target_without_a_value_to_train_on_is_refused():
     frame = pd.DataFrame({"load": range(6), "heat": [NAN, NAN, NAN, 1, 2, 3]})
-    with pytest.raises(ValueError, match=r"Target 'heat' has no value in the training rows: all are missing \(NaN\)"):
+    with pytest.raises(ValueError, match="Target 'heat' has no value in the training rows: there is nothing to learn"):
         fitted(frame, ForecastTask(("load", "heat"), 1, 1), rows=3)
 
 
@@ -113,3 +118,29 @@ def test_a_season_as_long_as_the_training_rows_is_refused():
     assert fitted(frame, ForecastTask("load", 1, 1, season_length=3), rows=4).scale == ((3.0,),)
     with pytest.raises(ValueError, match="`season_length` is 4, but the longest series has 4 training rows"):
         fitted(frame, ForecastTask("load", 1, 1, season_length=4), rows=4)
+
+
+def test_statistics_of_an_unseen_series_are_the_median():
+    frame = pd.DataFrame({"shop": list("aaabbb"), "day": [0, 1, 2] * 2, "load": [0.0, 1, 2, 3, 5, 7]})
+    task = ForecastTask("load", 1, 1, time="day", series="shop", season_length=1)
+    preparation = fitted(frame, task, rows=3)
+    assert preparation.of_series("level", np.array([1, 2, 0])).tolist() == [[1.0], [5.0], [3.0]]
+    assert preparation.of_series("scale", np.array([0])).tolist() == [[1.5]]
+
+
+def test_a_fitted_preparation_survives_json():
+    frame = pd.DataFrame(
+        {
+            "time": pd.date_range("2024-03-30", periods=12, freq="h", tz="Europe/Berlin"),
+            "load": [1.0, 2, None, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+            "sky": ["sun", "rain"] * 6,
+            "price": range(12),
+        }
+    )
+    task = ForecastTask("load", 1, 2, time="time", observed="sky", known="price", calendar="hour", season_length=2)
+    preparation = Windows(frame, task).preparation
+    again = Preparation.from_dict(json.loads(json.dumps(preparation.to_dict())))
+    assert again == preparation
+    assert hash(again.task) == hash(task)
+    assert again.channels == preparation.channels
+    assert (again.time_zone, again.train_ends) == ("Europe/Berlin", ("2024-03-30T12:00:00+01:00",))

@@ -14,10 +14,14 @@ import rnn_toolkit as rt
 from rnn_toolkit.tables.layers import raw_units_of
 
 
+def quick() -> list[keras.Layer]:
+    """Return the quickest layers there are between patches and decoder."""
+    return [keras.layers.GlobalAveragePooling1D()]
+
+
 def repeats_last_season(task, frame, **options) -> keras.Model:
     """Return a forecaster that repeats the last season (the last value without one), and adds nothing to it."""
-    windows = rt.Windows(frame, task)
-    model = rt.build_forecaster(windows, rt.recurrent_layers("gru", (4,)), **options)
+    model = rt.build_forecaster(rt.Windows(frame, task), quick(), patch_length=1, **options)
     highway = raw_units_of(model).core
     kernel = np.zeros((task.lookback + 1, task.horizon), dtype="float32")
     if task.season_length is not None:
@@ -27,20 +31,20 @@ def repeats_last_season(task, frame, **options) -> keras.Model:
     return model
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def days() -> pd.DataFrame:
     """Return a saw of seven days, 0 to 6, for ten weeks."""
     index = pd.date_range("2024-01-01", periods=70, freq="D", name="day")
     return pd.DataFrame({"sales": np.arange(70.0) % 7}, index=index)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def weekly(days):
     """Return a model that repeats the last week of that saw."""
     return repeats_last_season(rt.ForecastTask("sales", horizon=3, lookback=14, season_length=7), days)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shops() -> pd.DataFrame:
     """Return two shops of very different size, with a promotion that is known ahead and weather that is not."""
     rows = [
@@ -52,11 +56,13 @@ def shops() -> pd.DataFrame:
     return frame.assign(promotion=(frame.hour.dt.hour % 3).astype(float), sky="sun", rain=0.5 * frame.index)
 
 
-@pytest.fixture
-def shop_task():
-    return rt.ForecastTask(
+@pytest.fixture(scope="module")
+def of_shops(shops):
+    """Return a model that repeats the last four hours of each shop."""
+    task = rt.ForecastTask(
         "sales", 4, 8, time="hour", series="shop", known="promotion", observed=("sky", "rain"), season_length=4
     )
+    return repeats_last_season(task, shops)
 
 
 def coming(shops, hours=4) -> pd.DataFrame:
@@ -70,6 +76,7 @@ def test_the_forecast_goes_on_where_the_table_ends_in_its_units(weekly, days):
     result = rt.forecast(weekly, days)
     assert result.index.tolist() == list(pd.date_range("2024-03-11", periods=3))
     assert result.index.name == "day" and list(result.columns) == ["sales"]
+    assert result.attrs["roles"] == {"time": None, "series": None, "target": ["sales"], "frequency": "D"}
     assert result.sales.tolist() == pytest.approx([0, 1, 2], abs=1e-5)
 
 
@@ -112,10 +119,10 @@ def test_missing_rows_and_values_in_the_recent_rows_are_filled(weekly, days):
     assert rt.forecast(weekly, holed).shape == (3, 1)
 
 
-def test_many_series_come_out_each_in_its_units_with_its_name(shops, shop_task):
-    model = repeats_last_season(shop_task, shops)
-    result = rt.forecast(model, shops, future=coming(shops))
+def test_many_series_come_out_each_in_its_units_with_its_name(of_shops, shops):
+    result = rt.forecast(of_shops, shops, future=coming(shops))
     assert list(result.columns) == ["hour", "shop", "sales"]
+    assert result.attrs["roles"] == {"time": "hour", "series": "shop", "target": ["sales"], "frequency": "h"}
     assert result.shop.tolist() == ["corner"] * 4 + ["mall"] * 4
     assert result.sales.tolist() == pytest.approx([1, 2, 3, 4, 100, 200, 300, 400], rel=1e-4)
     assert result.hour.iloc[0] == pd.Timestamp("2024-01-02 16:00")
@@ -129,10 +136,9 @@ def test_series_that_end_at_different_times_go_on_from_their_own_end(shops):
     assert result.to_dict() == {"corner": pd.Timestamp("2024-01-02"), "mall": pd.Timestamp("2024-01-02 16:00")}
 
 
-def test_a_series_never_seen_is_forecast_in_its_own_units(shops, shop_task):
-    model = repeats_last_season(shop_task, shops)
+def test_a_series_never_seen_is_forecast_in_its_own_units(of_shops, shops):
     new = shops[shops.shop == "mall"].assign(shop="kiosk", sales=lambda rows: rows.sales / 1e4)
-    result = rt.forecast(model, new, future=coming(new))
+    result = rt.forecast(of_shops, new, future=coming(new))
     assert result.shop.unique().tolist() == ["kiosk"]
     assert result.sales.tolist() == pytest.approx([0.01, 0.02, 0.03, 0.04], rel=1e-3)
 
@@ -144,21 +150,20 @@ def test_several_targets_have_columns_of_their_own(days):
     assert result.visits.tolist() == pytest.approx([0, 1000, 2000], abs=0.1)
 
 
-def test_known_future_values_reach_the_model(shops, shop_task):
-    windows = rt.Windows(shops, shop_task)
-    model = rt.build_forecaster(windows, rt.recurrent_layers("gru", (4,)))
+def test_known_future_values_reach_the_model(of_shops, shops):
+    windows = rt.Windows(shops, raw_units_of(of_shops).preparation)
+    model = rt.build_forecaster(windows, quick(), patch_length=1, normalization="window")
     kernel = raw_units_of(model).core.core.layers[-1].head.kernel
     kernel.assign(np.ones(kernel.shape))  # an untrained head says nothing
-    low, high = (rt.forecast(model, shops, future=coming(shops).assign(promotion=value)) for value in (0.0, 50.0))
+    low, high = (rt.forecast(model, shops, future=coming(shops).assign(promotion=value)) for value in (1.0, 2.0))
     assert (low.sales != high.sales).all()
 
 
-def test_future_rows_may_come_in_any_order_and_with_more_than_needed(shops, shop_task):
-    model = repeats_last_season(shop_task, shops)
+def test_future_rows_may_come_in_any_order_and_with_more_than_needed(of_shops, shops):
     future = coming(shops, hours=9)
     mixed = future.sort_values(["hour", "shop"]).reset_index(drop=True)
     pd.testing.assert_frame_equal(
-        rt.forecast(model, shops, future=mixed), rt.forecast(model, shops, future=coming(shops))
+        rt.forecast(of_shops, shops, future=mixed), rt.forecast(of_shops, shops, future=coming(shops))
     )
 
 
@@ -181,7 +186,7 @@ def calibrated():
     frame = noisy(1000)
     task = rt.ForecastTask("y", horizon=2, lookback=6)
     train, validation, _ = rt.split_by_time(frame, task, validation=0.5, test=0)
-    model = rt.build_forecaster(train, rt.recurrent_layers("gru", (4,)))
+    model = rt.build_forecaster(train, quick(), patch_length=1)
     return model, rt.conformalize(model, validation, level=[50, 80]), task
 
 
@@ -256,58 +261,54 @@ def test_a_model_file_forecasts_the_same_in_a_fresh_process(tmp_path, days):
     assert done.stdout.strip().splitlines()[-1:] == [str(rt.forecast(model, days).sales.tolist())], done.stderr
 
 
-def test_too_few_recent_rows_are_counted(weekly, days):
-    with pytest.raises(ValueError, match=r"has too few recent rows: .*has 13, and the model looks back 14"):
-        rt.forecast(weekly, days.tail(13))
+@pytest.mark.parametrize(
+    ("change", "options", "error", "message"),
+    [
+        (lambda days: days.tail(13), {}, ValueError, "too few recent rows: .*has 13, and the model looks back 14"),
+        (lambda days: days.iloc[:0], {}, ValueError, "`frame` is empty"),
+        (lambda days: days.sales, {}, TypeError, r"`frame` must be a pandas DataFrame\. Received: Series"),
+        (lambda days: days.rename(columns={"sales": "Sales"}), {}, ValueError, "`frame` has no column 'sales'"),
+        *(
+            (None, {"level": level}, ValueError, "`level` must be percentages between 0 and 100")
+            for level in (0, 100, "80", [50, 120])
+        ),
+        (None, {"level": []}, ValueError, r"`level` names no percentage\. Received: \[\]"),
+        (None, {"level": 80}, ValueError, r"`level` needs rows that the model was not trained on: .*conformalize"),
+        (None, {"horizon": 0}, ValueError, r"`horizon` must be at least 1\. Received: 0"),
+    ],
+)
+def test_what_cannot_be_forecast_is_refused(weekly, days, change, options, error, message):
+    with pytest.raises(error, match=message):
+        rt.forecast(weekly, days if change is None else change(days), **options)
 
 
-def test_an_empty_frame_is_refused(weekly, days):
-    with pytest.raises(ValueError, match=r"`frame` is empty\. Pass at least the last 14 rows"):
-        rt.forecast(weekly, days.iloc[:0])
-
-
-def test_a_frame_that_is_no_table_is_refused(weekly, days):
-    with pytest.raises(TypeError, match=r"`frame` must be a pandas DataFrame\. Received: Series"):
-        rt.forecast(weekly, days.sales)
-
-
-def test_a_missing_column_is_named(shops, shop_task):
-    with pytest.raises(ValueError, match=r"`frame` has no column 'rain'; it has: .*"):
-        rt.forecast(repeats_last_season(shop_task, shops), shops.drop(columns="rain"), future=coming(shops))
-
-
-def test_known_columns_need_future_rows(shops, shop_task):
+def test_known_columns_need_future_rows(of_shops, shops):
     with pytest.raises(ValueError, match=r"`future` is needed: .*'promotion'.*2024-01-02 16:00:00 to 2024-01-02 19:00"):
-        rt.forecast(repeats_last_season(shop_task, shops), shops)
+        rt.forecast(of_shops, shops)
 
 
-def test_each_missing_future_value_is_named(shops, shop_task):
+def test_each_missing_future_value_is_named(of_shops, shops):
     future = coming(shops)
     future.loc[5, "promotion"] = np.nan
     with pytest.raises(ValueError, match=r"`future` lacks 'promotion' for mall at 2024-01-02 17:00:00\. Add"):
-        rt.forecast(repeats_last_season(shop_task, shops), shops, future=future)
+        rt.forecast(of_shops, shops, future=future)
 
 
-def test_a_future_without_the_known_column_is_refused(shops, shop_task):
+def test_a_future_with_two_values_for_one_row_is_refused(of_shops, shops):
+    future = pd.concat([coming(shops), coming(shops).tail(1).assign(promotion=9.0)])
+    with pytest.raises(ValueError, match=r"`future` has more than one row for mall at 2024-01-02 19:00:00"):
+        rt.forecast(of_shops, shops, future=future)
+
+
+def test_a_future_without_the_known_column_is_refused(of_shops, shops):
     with pytest.raises(ValueError, match="`future` has no column 'promotion'"):
-        rt.forecast(repeats_last_season(shop_task, shops), shops, future=coming(shops).drop(columns="promotion"))
-
-
-@pytest.mark.parametrize("level", [0, 100, "80", [50, 120]])
-def test_a_level_that_is_no_percentage_is_refused(weekly, days, level):
-    with pytest.raises(ValueError, match="`level` must be percentages between 0 and 100"):
-        rt.forecast(weekly, days, level=level)
+        rt.forecast(of_shops, shops, future=coming(shops).drop(columns="promotion"))
 
 
 def test_a_level_that_was_not_calibrated_is_refused_and_the_others_listed(calibrated):
     _, model, _ = calibrated
     with pytest.raises(ValueError, match=r"Level 90 was not calibrated\. Available: 50, 80"):
         rt.forecast(model, noisy(10), level=90)
-
-
-def test_intervals_without_any_held_out_row_are_refused(weekly, days):
-    with pytest.raises(ValueError, match=r"`level` needs rows that the model was not trained on: .*conformalize"):
-        rt.forecast(weekly, days, level=80)
 
 
 def test_too_few_windows_for_a_level_are_refused(calibrated):
@@ -322,17 +323,23 @@ def test_a_model_without_preparation_is_refused(days):
         rt.forecast(model, days)
 
 
-def test_a_horizon_of_zero_is_refused(weekly, days):
-    with pytest.raises(ValueError, match=r"`horizon` must be at least 1\. Received: 0"):
-        rt.forecast(weekly, days, horizon=0)
-
-
-def test_an_empty_list_of_levels_is_refused(weekly, days):
-    with pytest.raises(ValueError, match=r"`level` names no percentage\. Received: \[\]"):
-        rt.forecast(weekly, days, level=[])
-
-
 def test_an_untrained_quantile_model_has_the_linear_model_for_its_median(days):
-    task = rt.ForecastTask("sales", horizon=3, lookback=14, season_length=7)
-    point, quantiles = (rt.build_forecaster(rt.Windows(days, task), quantiles=each) for each in (None, (0.1, 0.5, 0.9)))
+    windows = rt.Windows(days, rt.ForecastTask("sales", horizon=3, lookback=14, season_length=7))
+    point, quantiles = (
+        rt.build_forecaster(windows, quick(), patch_length=1, quantiles=each) for each in (None, (0.1, 0.5, 0.9))
+    )
     assert rt.forecast(quantiles, days).sales.tolist() == pytest.approx(rt.forecast(point, days).sales.tolist())
+
+
+def test_a_quantile_model_that_lacks_a_bound_is_calibrated_on_held_out_rows():
+    frame = noisy(600)
+    train, _, _ = rt.split_by_time(frame, rt.ForecastTask("y", horizon=2, lookback=6), validation=0.5, test=0)
+    model = rt.build_forecaster(train, quick(), patch_length=1, quantiles=(0.1, 0.5, 0.7))
+    result = rt.forecast(model, frame, level=80)  # it has the 0.1 of the interval, but no 0.9
+    assert (result["y-hi-80"] - result["y-lo-80"] > 1).all()
+
+
+def test_tables_of_forecasts_can_be_put_together_and_compared(weekly, days):
+    one, other = rt.forecast(weekly, days), rt.forecast(weekly, days[:-1])
+    assert len(pd.concat([one, other])) == 6 and one.equals(rt.forecast(weekly, days))
+    assert (one == one.copy()).all(axis=None) and one.attrs == pd.concat([one, other]).attrs

@@ -455,9 +455,9 @@ TASK = ForecastTask("load", 2, 4)
 
 
 def test_a_table_that_is_no_task_is_refused():
-    with pytest.raises(TypeError, match=r"`task` must be a ForecastTask. Received: str. Write `rt\.ForecastTask"):
+    with pytest.raises(TypeError, match=r"`task` must be a ForecastTask, `rt\.ForecastTask.*Received: str\."):
         Windows(numbers(20), "load")
-    with pytest.raises(TypeError, match=r"`task` must be a ForecastTask. Received: Preparation.*use `Windows`"):
+    with pytest.raises(TypeError, match=r"Received: Preparation. A preparation .* is for `rt\.Windows`"):
         split_by_time(numbers(20), Windows(numbers(20), TASK).preparation)
 
 
@@ -477,41 +477,30 @@ def test_options_are_checked_before_any_work(option, value, message):
         split_by_time(None, TASK, **{option: value})
 
 
-@pytest.mark.parametrize("gap", [-1, -7])
-def test_a_negative_gap_is_refused(gap):
-    with pytest.raises(ValueError, match=f"`gap` must be at least 0. Received: {gap}"):
-        split_by_time(numbers(20), TASK, gap=gap)
+def test_a_negative_gap_is_refused():
+    with pytest.raises(ValueError, match="`gap` must be at least 0"):
+        split_by_time(numbers(20), TASK, gap=-1)
 
 
 @pytest.mark.parametrize("name", ["validation", "test"])
-@pytest.mark.parametrize("share", [True, None, [0.2]])
-def test_a_share_of_another_type_is_refused(name, share):
-    with pytest.raises(TypeError, match=f"`{name}` must be a fraction, a number of rows or a date. Received: "):
+@pytest.mark.parametrize("share", [True, None, [0.2], -1, -0.1, 1.0, 1.5, NAN, np.float32(2)])
+def test_what_is_no_share_is_refused(name, share):
+    with pytest.raises(ValueError, match=f"`{name}` must be a fraction from 0 to 1, a number of rows or a date"):
         split_by_time(numbers(20), TASK, **{name: share})
 
 
-@pytest.mark.parametrize("name", ["validation", "test"])
-@pytest.mark.parametrize("share", [-1, -0.1, 1.0, 1.5, NAN, np.float32(2)])
-def test_a_share_out_of_range_is_refused(name, share):
-    with pytest.raises(ValueError, match=f"`{name}` must be a fraction from 0 to 1, or a whole number of rows"):
-        split_by_time(numbers(20), TASK, **{name: share})
-
-
-def test_a_share_that_is_no_date_is_refused():
-    with pytest.raises(ValueError, match=r"`test` is no date: 'soon'. Write it as '2014-01-01'"):
-        split_by_time(days(20), TASK, test="soon")
-
-
-def test_a_date_on_an_axis_of_whole_numbers_is_refused():
-    with pytest.raises(
-        TypeError, match=r"`test` is a date, but the time axis holds whole numbers. Received: '2024-01-01'"
-    ):
-        split_by_time(numbers(20), TASK, test="2024-01-01")
-
-
-def test_a_date_with_a_time_zone_on_an_axis_without_one_is_refused():
-    with pytest.raises(ValueError, match="`test` has a time zone, but the table has none"):
-        split_by_time(days(20), TASK, test=pd.Timestamp("2024-01-17", tz="UTC"))
+@pytest.mark.parametrize(
+    ("frame", "share"),
+    [
+        (days(20), "soon"),
+        (numbers(20), "2024-01-01"),
+        (days(20), pd.Timestamp("2024-01-17", tz="UTC")),  # the table has no time zone
+    ],
+)
+def test_a_date_that_the_time_axis_does_not_know_is_refused(frame, share):
+    begins = re.escape(str(frame.index[0]))
+    with pytest.raises(ValueError, match=f"`test` is no date on the time axis, which begins with {begins}"):
+        split_by_time(frame, TASK, test=share)
 
 
 @pytest.mark.parametrize(
