@@ -65,7 +65,7 @@ def test_a_classifier_sees_the_states_that_its_language_model_sees(cell):
     model = classifier_from_language_model(given, 2, pooling=("last",))
     codes = WORDS.encode("so good bad")[None]
     _, states = core.read(codes, core.no_states(1))
-    pooled = keras.Model(model.input, model.layers[-2].output)(codes)
+    pooled = keras.Model(model.inputs[0], model.layers[-2].output)(codes)
     pooled, state = map(keras.ops.convert_to_numpy, (pooled, states[0]))
     np.testing.assert_allclose(pooled, state, rtol=1e-5)
 
