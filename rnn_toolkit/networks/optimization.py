@@ -148,7 +148,7 @@ def clip_as_begun(model, stored: dict) -> bool:
         return False
     clipping = {"global_clipnorm": None, "clip_quantile": stored["clip_quantile"]}
     model.optimizer = kinds[type(optimizer)].from_config(optimizer.get_config() | clipping)
-    model.make_train_function(force=True)
+    model.train_function = None  # which holds the optimizer before
     return True
 
 

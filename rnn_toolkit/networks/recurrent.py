@@ -141,10 +141,13 @@ def _states(log_kept, added, state):
     log_kept, added = cut(log_kept), cut(added)
 
     def step(states, both):
-        states = ops.exp(both[0]) * states + both[1]
+        kept, added = ops.split(both, 2, axis=-1)
+        states = kept * states + added
         return states, states
 
-    _, states = ops.scan(step, ops.zeros_like(added[0]), (log_kept, added))
+    # As one tensor: of several, Keras cannot scan a number that TensorFlow does not know (backend/tensorflow/core.py).
+    both = ops.concatenate([ops.exp(log_kept), added], axis=-1)
+    _, states = ops.scan(step, ops.zeros_like(added[0]), both)
     kept = ops.exp(ops.cumsum(log_kept, axis=0))  # of the state before the block
     before = [state]
     for block in range(blocks - 1):
