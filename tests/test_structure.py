@@ -216,3 +216,12 @@ def test_requirements_and_pyproject_name_the_same_floors():
         declared += [] if extra == "jax" else [one for one in packages if not one.startswith("rnn_toolkit[")]
     required = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert sorted(line for line in required if ">=" in line) == sorted(set(declared))
+
+
+def test_every_wing_is_in_the_wheel():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    assert sorted(settings["packages"]) == sorted(
+        ["rnn_toolkit", "rnn_toolkit.data", *(f"rnn_toolkit.{one}" for one in WINGS)]
+    )
+    assert (ROOT / settings["package-dir"]["rnn_toolkit.data"] / "README.md").is_file()
+    assert (PACKAGE / "py.typed").is_file()
