@@ -11,7 +11,7 @@ In working order:
   `classifier_from_language_model`, `fine_tune`
 - judgement: `backtest`, `score`, `score_tags`, `score_language_model`
 - diagnosis: `diagnose`, `gradient_flow`, `layer_statistics`, `find_learning_rate`, `overfit_one_batch`
-- use: `forecast`, `conformalize`, `classify`, `calibrate`, `explain_text`, `tag`, `generate`,
+- use: `forecast`, `conformalize`, `classify`, `explain_text`, `tag`, `generate`,
   `next_token_probabilities`, `copied_share`
 - pictures: `plot_history`, `plot_schedule`, `plot_forecast`, `plot_errors`, `plot_explanation`,
   `plot_gradient_flow`, `plot_learning_rates`
@@ -44,7 +44,6 @@ from rnn_toolkit.tables.plots import plot_errors, plot_forecast
 from rnn_toolkit.tables.task import ForecastTask
 from rnn_toolkit.tables.windows import Windows, split_by_time
 from rnn_toolkit.texts.batches import text_batches
-from rnn_toolkit.texts.calibration import calibrate
 from rnn_toolkit.texts.evaluation import copied_share, score_language_model, score_tags
 from rnn_toolkit.texts.explanation import explain_text
 from rnn_toolkit.texts.generation import generate, next_token_probabilities
@@ -75,7 +74,6 @@ __all__ = [
     "build_language_model",
     "build_tagger",
     "build_text_classifier",
-    "calibrate",
     "callbacks",
     "check_leakage",
     "classifier_from_language_model",

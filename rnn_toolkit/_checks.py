@@ -10,13 +10,6 @@ from collections.abc import Iterable
 from types import ModuleType
 
 
-def check_share(share, name):
-    if not 0 <= share < 1:
-        raise ValueError(
-            f"`{name}` must be a share from 0 up to, but not including, 1. Received: {share}. Pass 0.5, say."
-        )
-
-
 def nearest(name: object, choices: Iterable[object]) -> str:
     """Return ` Did you mean 'x'?` for the choice most like `name`, or an empty string."""
     folded = {str(choice).strip().casefold(): choice for choice in choices}
@@ -31,6 +24,22 @@ def whole_number(value: object, name: str, *, minimum: int = 1) -> int:
     if value < minimum:
         raise ValueError(f"`{name}` must be at least {minimum}. Received: {value}. Pass a larger whole number.")
     return int(value)
+
+
+def positive(value: object, name: str, *, instead: float) -> float:
+    """Return `value` as a `float`, or say why it is not a finite number above 0 and what to pass `instead`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"`{name}` must be a number. Received: {value!r}. Pass {instead}, say.")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"`{name}` must be positive. Received: {value}. Pass {instead}, say.")
+    return float(value)
+
+
+def check_share(share: object, name: str, *, zero: bool = True) -> None:
+    """Raise unless `share` is a number from 0, which counts unless `zero` is `False`, up to but not including 1."""
+    if isinstance(share, bool) or not isinstance(share, numbers.Real) or not 0 <= share < 1 or not (share or zero):
+        start = "from 0 up to, but not including," if zero else "above 0 and below"
+        raise ValueError(f"`{name}` must be a share {start} 1. Received: {share}. Pass 0.5, say.")
 
 
 def one_of(value: object, name: str, choices: Iterable[object]) -> None:

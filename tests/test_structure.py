@@ -95,6 +95,20 @@ def test_a_wing_begins_with_its_map_and_nothing_else(wing):
     assert len(body) == 1 or wing == "datasets"  # whose loaders are public as `rt.datasets.load_...`
 
 
+# Modules without a test file of their own -> the one that tests them.
+TESTED_ELSEWHERE: dict[str, str] = {}
+
+
+def test_every_module_has_a_test_file_or_stands_in_the_list_of_those_tested_elsewhere():
+    modules = {f"{wing}/{file}" for wing in WINGS for file in order_of(wing)}
+    modules |= {path.stem for path in PACKAGE.glob("[!_]*.py")}
+    own = {name for name in modules if (ROOT / "tests" / name).with_name(f"test_{Path(name).name}.py").exists()}
+    assert sorted(modules - own - set(TESTED_ELSEWHERE)) == []  # these lack tests
+    assert sorted(set(TESTED_ELSEWHERE) - modules) == []  # there is no such module
+    assert sorted(set(TESTED_ELSEWHERE) & own) == []  # these have a file of their own by now
+    assert [file for file in TESTED_ELSEWHERE.values() if not (ROOT / "tests" / file).exists()] == []
+
+
 def test_imports_only_point_upwards():
     wings, files = house(), {wing: order_of(wing) for wing in WINGS}
     modules = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
@@ -202,3 +216,12 @@ def test_requirements_and_pyproject_name_the_same_floors():
         declared += [] if extra == "jax" else [one for one in packages if not one.startswith("rnn_toolkit[")]
     required = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert sorted(line for line in required if ">=" in line) == sorted(set(declared))
+
+
+def test_every_wing_is_in_the_wheel():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    assert sorted(settings["packages"]) == sorted(
+        ["rnn_toolkit", "rnn_toolkit.data", *(f"rnn_toolkit.{one}" for one in WINGS)]
+    )
+    assert (ROOT / settings["package-dir"]["rnn_toolkit.data"] / "README.md").is_file()
+    assert (PACKAGE / "py.typed").is_file()

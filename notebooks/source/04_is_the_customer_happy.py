@@ -178,8 +178,6 @@ rt.classify(mood, messages).round(2).assign(message=messages)
 #   pd.concat([known, films[films["split"] == "test"]]).to_csv("films.csv", index=False)
 #   ```
 #
-# - How sure it is, and how much of it the network: `model = rt.calibrate(model, validation)` lets the validation
-#   messages choose both.
 # - The network alone: leave `linear=train` out, and see what it is worth on few texts, and on many.
 # - Few labels, much text: train a language model on all of it, then `rt.classifier_from_language_model` and
 #   `rt.fine_tune`.

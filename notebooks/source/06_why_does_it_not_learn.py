@@ -359,9 +359,11 @@ pd.DataFrame(results).T.convert_dtypes().round(3)
 #   Keras model. Try it before you train.
 # - Break this one otherwise: `build(units=1)`, `build(rate=1e-5)`, or a column that holds the answer.
 # - `rt.layer_statistics(model, train[0][:200])`: gates, dead units and spectral radius of each layer.
-# - `rt.make_optimizer(clip="auto")`: a limit for the gradients that follows their own size.
-# - Another limit: `rt.diagnose(..., thresholds={"input_scale": 30})`; `rnn_toolkit/thresholds.py` lists all of them
-#   with their sources.
+# - `rt.make_optimizer(clip=None)`: what happens where gradients are not cut down to a norm of 1.
+# - Slow on a GPU? `recurrent_dropout`, another activation than `tanh`, and `unroll=True` keep LSTM and GRU from their
+#   fast way of running; `dropout` does not.
+# - Another limit: `rt.diagnose(..., thresholds={"input_scale": 30})`; `rnn_toolkit/diagnosis/thresholds.py` lists all
+#   of them with their sources.
 
 # %%
 assert all(one["as finding"] in (1, 2) for one in results.values()), results
@@ -384,7 +386,7 @@ assert len(results) == 6 and len(healthy) <= epochs
 # number beyond gives nonsense, often without an error.
 #
 # ### constant inputs
-# A column never changes, so nothing can be learnt from it. If no column changes, there is nothing to learn at all.
+# No column ever changes. A network that is shown the same thing each time can only give the same answer.
 #
 # ### loss and activation
 # The last activation makes numbers of one kind, and the loss expects another, such as probabilities. Softmax goes with
@@ -439,6 +441,9 @@ assert len(results) == 6 and len(healthy) <= epochs
 # ### divergence
 # The loss became infinite or NaN in the middle of a training, mostly because steps or gradients were too large.
 #
+# ### input not used
+# The answers are the same for every input. Somewhere on the way from first to last layer, the input is lost.
+#
 # ### dead units
 # Units whose output never changes, whatever comes in. No gradient gets through them, so they do not come back.
 #
@@ -449,9 +454,6 @@ assert len(results) == 6 and len(healthy) <= epochs
 # ### exploding gradients
 # On its way back through time the gradient is multiplied at each step; by more than 1, and it grows without bounds. Few
 # steps then decide over all that was learnt.
-#
-# ### input not used
-# The answers are the same for every input. Somewhere on the way from first to last layer, the input is lost.
 #
 # ### clipping
 # Every step is cut down to a set size, far below what the gradients ask for. That is meant for rare outliers; as a rule
@@ -467,12 +469,12 @@ assert len(results) == 6 and len(healthy) <= epochs
 # What would help to forecast lies further back than the windows reach, last week's same day perhaps. What is not in the
 # window, no network can see.
 #
+# ### underfitting
+# The network is too small for the task: it does equally badly on rows it has seen and on rows it has not.
+#
 # ### vanishing gradients
 # On its way back through time the gradient is multiplied at each step; by less than 1, and nothing is left of it after
 # some steps. What happened long ago then cannot be learnt.
-#
-# ### underfitting
-# The network is too small for the task: it does equally badly on rows it has seen and on rows it has not.
 #
 # ### labels unrelated to inputs
 # Training rows can be learnt by heart, but what was learnt holds nowhere else. Most often inputs and labels were
@@ -494,21 +496,3 @@ assert len(results) == 6 and len(healthy) <= epochs
 # ### no better than a constant
 # The training loss never got below that of always giving the same answer. This is the symptom; the cause mostly is
 # another finding.
-#
-# ### oscillation
-# The training loss goes up and down from epoch to epoch. Let the learning rate fall towards the end, or take larger
-# batches.
-#
-# ### random outputs
-#
-# Two passes over the same rows give different outputs: some layer is random not only in training. What was measured is
-# then random, too.
-#
-# ### padding share
-# Most of what is computed is padding. Nothing is wrong, but it takes longer than it needs to.
-#
-# ### slow kernel
-# An option keeps the GPU from its fast way of running an LSTM or GRU. The result is the same, only later.
-#
-# ### many parameters
-# There are many more weights than examples to settle them. It can work, but only validation rows tell.

@@ -20,12 +20,12 @@ Origin, units, licence and gaps of the bundled sets: `data/README.md`.
 """
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit import _checks
 from rnn_toolkit.datasets.downloads import fetch, fetch_folder, read_text
 
 _PACKAGE = Path(__file__).parents[1]
@@ -40,7 +40,6 @@ _BEIJING_COLUMNS = {
     "Is": "snow_hours",
     "Ir": "rain_hours",
 }
-_BEIJING_HOURS = 43_824  # 2010 to 2014, one of them a leap year
 
 
 def load_co2() -> pd.DataFrame:
@@ -215,22 +214,14 @@ def load_beijing_pm25() -> pd.DataFrame:
 
     Raises:
         ConnectionError: If the file is not in the cache and cannot be downloaded.
-        ValueError: If the archive or the table in it is not the one described here.
+        ValueError: If the archive does not hold the published table, or the file in the cache is another.
 
     Source:
         X. Liang et al. (2015), Assessing Beijing's PM2.5 pollution: severity, weather impact, APEC and winter heating,
         Proceedings of the Royal Society A 471. UCI Machine Learning Repository, data set 381, CC BY 4.0.
     """
-    path = fetch("beijing_pm25")
-    frame = pd.read_csv(path)
-    date_parts = ["year", "month", "day", "hour"]
-    _checks.has_columns(frame.columns, [*date_parts, *_BEIJING_COLUMNS], f"The file {path}")
-    if len(frame) != _BEIJING_HOURS:
-        raise ValueError(
-            f"{path} holds {len(frame):,} hours, but 2010 to 2014 have {_BEIJING_HOURS:,}. "
-            "Delete it and call again; it is then downloaded anew."
-        )
-    frame["time"] = pd.to_datetime(frame[date_parts])
+    frame = pd.read_csv(fetch("beijing_pm25"))
+    frame["time"] = pd.to_datetime(frame[["year", "month", "day", "hour"]])
     return _indexed(frame[["time", *_BEIJING_COLUMNS]].rename(columns=_BEIJING_COLUMNS), "time", "h")
 
 
@@ -257,18 +248,16 @@ def load_imdb() -> pd.DataFrame:
         A. L. Maas, R. E. Daly, P. T. Pham, D. Huang, A. Y. Ng and C. Potts (2011), Learning Word Vectors for Sentiment
         Analysis, ACL, 142-150. https://ai.stanford.edu/~amaas/data/sentiment/, no licence stated; please cite.
     """
-    folder, listed = fetch_folder("imdb")
-    files = []
-    for place, file_names in listed.items():
-        split, label = place.split("/")
-        sentiment = {"neg": "negative", "pos": "positive"}[label]
-        for file_name in file_names:
-            number, rating = file_name.removesuffix(".txt").split("_")
-            files.append((split == "test", int(number), sentiment, int(rating), split, folder / place / file_name))
+    folder, files = fetch_folder("imdb")
     rows = []
-    for *_, sentiment, rating, split, path in sorted(files):
-        rows.append((read_text(path, folder).replace("<br />", "\n"), sentiment, rating, split))
-    return pd.DataFrame(rows, columns=["review", "sentiment", "rating", "split"])
+    for file in files:
+        split, label, number, rating = re.split("[/_.]", file)[:4]
+        review = read_text(folder / file, folder).replace("<br />", "\n")
+        sentiment = {"neg": "negative", "pos": "positive"}[label]
+        rows.append((split == "test", int(number), review, sentiment, int(rating), split))
+    frame = pd.DataFrame(rows, columns=["is_test", "number", "review", "sentiment", "rating", "split"])
+    frame = frame.sort_values(["is_test", "number", "sentiment"], ignore_index=True)
+    return frame.drop(columns=["is_test", "number"])
 
 
 def load_names() -> pd.DataFrame:
@@ -284,15 +273,16 @@ def load_names() -> pd.DataFrame:
 
     Raises:
         ConnectionError: If the files are not in the cache and cannot be downloaded.
-        ValueError: If the archive is damaged, or files in the cache are missing or damaged.
+        ValueError: If the archive is damaged, or files in the cache are missing or damaged. Files of other content
+            are read, with a warning: copies of this set differ by a few names.
 
     Source:
         S. Robertson (2017), Classifying Names with a Character-Level RNN, PyTorch tutorials.
         https://download.pytorch.org/tutorial/data.zip, MIT.
     """
-    folder, listed = fetch_folder("names")
+    folder, files = fetch_folder("names")
     rows = []
-    for file_name in sorted(listed["."]):
+    for file_name in files:
         lines = read_text(folder / file_name, folder).split("\n")
         rows += [(line.strip(), file_name.removesuffix(".txt")) for line in lines if line.strip()]
     # The older generator, because NumPy promises that it draws the same in all versions (NEP 19).

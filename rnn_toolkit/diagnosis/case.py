@@ -1,20 +1,22 @@
-"""What `diagnose` knows about a model, its data and its training: measured once, when the first check asks for it."""
+"""A model with its data and its history, and each measurement of them: made once, when a check first asks for it."""
 
+import dataclasses
 import functools
-import re
 
 import keras
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit.diagnosis.dry_runs import find_learning_rate
+from rnn_toolkit.diagnosis.dry_runs import find_learning_rate, fresh_model
 from rnn_toolkit.diagnosis.gradients import gradient_flow
-from rnn_toolkit.diagnosis.inspection import recurrent_layers_of, untouched
-from rnn_toolkit.diagnosis.layer_health import layer_statistics
+from rnn_toolkit.diagnosis.layer_health import statistics_of
 from rnn_toolkit.diagnosis.one_batch import overfit_one_batch
 from rnn_toolkit.diagnosis.reading import some_batches
-from rnn_toolkit.diagnosis.sample import Sample, sample_of
+from rnn_toolkit.diagnosis.reference_loss import ReferenceLoss
+from rnn_toolkit.diagnosis.restoring import untouched
+from rnn_toolkit.diagnosis.sample import Sample, sample_of, widened
 from rnn_toolkit.networks.probing import array, compiled, compiled_forward, named_layers
+from rnn_toolkit.networks.recurrent import cell_of
 from rnn_toolkit.tables.layers import RawUnits
 from rnn_toolkit.texts.layers import TokenEmbedding
 from rnn_toolkit.texts.next_token import NextToken
@@ -24,68 +26,67 @@ TRAINED_PROBES = 16  # after it, when its losses are held against those of the h
 STREAMS = 8  # rows of a language model, whose outputs are as wide as its vocabulary
 
 
+@dataclasses.dataclass(eq=False)
 class Case:
-    """A model with its data and history, and whatever checks want to know about them.
+    """What checks are given. All measurements are by split, "training" and "validation" if there is any.
 
     Args:
         model: A built and compiled Keras model.
-        train: What `train` takes.
-        validation: Likewise, or `None`.
-        history: Table of `train`, or `None` before training.
-        limits: Limits by name.
+        train_data: What `train` takes.
+        validation_data: Likewise, or `None`.
+        history: Table of `train`, a row per epoch, or `None` before training.
+        limits: What `thresholds.limits` returns.
     """
 
-    def __init__(self, model, train, validation, history, limits):
-        self.model, self.history, self.limits = model, history, limits
-        self.data = {"training": train, "validation": validation}
+    model: keras.Model
+    train_data: object
+    validation_data: object | None
+    history: pd.DataFrame | None
+    limits: dict[str, float]
 
     # Data.
 
-    @functools.cached_property
-    def train(self) -> Sample:
-        """Training rows."""
-        return sample_of(self.data["training"])
+    @property
+    def data(self) -> dict[str, object]:
+        """The data as they were given."""
+        given = {"training": self.train_data, "validation": self.validation_data}
+        return {split: data for split, data in given.items() if data is not None}
 
     @functools.cached_property
-    def validation(self) -> Sample | None:
-        """Validation rows."""
-        return None if self.data["validation"] is None else sample_of(self.data["validation"])
+    def samples(self) -> dict[str, Sample]:
+        """Rows, spread over all of the data, as arrays in the user's units."""
+        return {split: sample_of(data) for split, data in self.data.items()}
 
     @property
-    def samples(self) -> dict[str, Sample]:
-        """Rows by the name of their split."""
-        return {"training": self.train} | ({} if self.validation is None else {"validation": self.validation})
+    def train(self) -> Sample:
+        """Training rows."""
+        return self.samples["training"]
+
+    @property
+    def validation(self) -> Sample | None:
+        """Validation rows."""
+        return self.samples.get("validation")
 
     @functools.cached_property
     def batches(self) -> dict[str, list[tuple]]:
-        """A few batches of each split; of streams some rows of the first, the only one that needs no state before."""
-        given = {name: data for name, data in self.data.items() if data is not None}
+        """A few batches `(x, y, weight)`; of streams some rows of the first, as others need the state before."""
         if not self.layers_of(NextToken):
             count = PROBES if self.history is None else TRAINED_PROBES
-            return _of_one_width({name: some_batches(data, count) for name, data in given.items()})
-        first = {name: some_batches(data, 1)[0] for name, data in given.items()}
-        return {name: [tuple(None if one is None else one[:STREAMS] for one in batch)] for name, batch in first.items()}
+            return _of_one_width({split: some_batches(data, count) for split, data in self.data.items()})
+        first = {split: some_batches(data, 1)[0] for split, data in self.data.items()}
+        return {
+            split: [tuple(None if one is None else one[:STREAMS] for one in batch)] for split, batch in first.items()
+        }
 
     @property
     def is_text(self) -> bool:
-        """Whether the inputs are codes."""
+        """Whether the inputs are codes, `(rows, timesteps)`."""
         return self.train.x.dtype.kind in "iu" and self.train.x.ndim == 2
 
-    # Model.
-
-    @functools.cached_property
-    def named(self) -> dict:
-        """All layers by name."""
-        return named_layers(self.model)
-
-    @functools.cached_property
-    def recurrent(self) -> dict:
-        """Recurrent layers by name."""
-        return recurrent_layers_of(self.named)
-
-    def layers_of(self, *kinds) -> list:
-        """Return the layers of some kinds."""
-        return [layer for layer in self.named.values() if isinstance(layer, kinds)]
+    @property
+    def is_sequence(self) -> bool:
+        """Whether the inputs are numbers, `(rows, timesteps, features)`."""
+        return self.train.x.dtype.kind == "f" and self.train.x.ndim == 3
 
     @property
     def is_language_model(self) -> bool:
@@ -95,149 +96,139 @@ class Case:
             return True
         return self.is_text and y is not None and y.shape == x.shape and bool(np.mean(y[:, :-1] == x[:, 1:]) > 0.95)
 
+    def labels(self, split: str) -> np.ndarray | None:
+        """Return the classes of the rows of a split as codes `(examples,)`, without padding; `None` for numbers."""
+        sample = self.samples.get(split)
+        if sample is None or sample.y is None or self.loss is None:
+            return None
+        return self.loss.labels(sample.y, sample.weight)
+
+    # The model.
+
+    @functools.cached_property
+    def named(self) -> dict[str, keras.Layer]:
+        """All layers by name."""
+        return named_layers(self.model)
+
+    @functools.cached_property
+    def recurrent(self) -> dict[str, keras.layers.RNN]:
+        """Recurrent layers by name."""
+        return {name: layer for name, layer in self.named.items() if isinstance(layer, keras.layers.RNN)}
+
+    def layers_of(self, *kinds: type) -> list[keras.Layer]:
+        """Return the layers of some kinds."""
+        return [layer for layer in self.named.values() if isinstance(layer, kinds)]
+
+    def is_simple(self, name: str) -> bool:
+        """Whether a layer is recurrent and has no gates."""
+        known = cell_of(getattr(self.named.get(name), "cell", None))
+        return known is not None and len(known.blocks) == 1
+
     @property
-    def embedding(self) -> TokenEmbedding | None:
-        """The layer that carries the vocabulary."""
-        return next(iter(self.layers_of(TokenEmbedding)), None)
+    def rescales(self) -> bool:
+        """Whether the model turns raw targets into scaled ones and back."""
+        return bool(self.layers_of(RawUnits))
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether some layer brings its inputs to a common scale."""
+        kinds = ("Normalization", "BatchNormalization", "LayerNormalization", "Rescaling", "RMSNormalization")
+        return self.rescales or any(type(layer).__name__ in kinds for layer in self.named.values())
+
+    @property
+    def has_vocabulary(self) -> bool:
+        """Whether the model carries a vocabulary of ours."""
+        return bool(self.layers_of(TokenEmbedding))
 
     @property
     def has_trained(self) -> bool:
         """Whether the optimizer has taken a step."""
         return int(array(self.model.optimizer.iterations)) > 0 if self.model.optimizer is not None else False
 
-    @property
-    def num_parameters(self) -> int:
-        """Trainable weights."""
-        return int(sum(np.prod(v.shape) for v in self.model.trainable_variables))
-
-    # The loss, and what it should be.
-
-    @functools.cached_property
-    def loss(self):
-        """The loss as a function of targets, outputs and weights, or `None` where there are several."""
-        if isinstance(self.model.loss, list | tuple | dict) or self.model.loss is None:
-            return None
-        return keras.losses.get(self.model.loss)
-
-    @functools.cached_property
-    def loss_name(self) -> str:
-        """Name of the loss, as in `sparse_categorical_crossentropy`."""
-        name = getattr(self.loss, "__name__", None) or type(self.loss).__name__
-        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-
-    @property
-    def kind(self) -> str:
-        """What is predicted: "classes" (codes), "one-hot", "binary", "ctc" or "numbers"."""
-        kinds = {"sparse_categorical": "classes", "categorical": "one-hot", "binary": "binary", "ctc": "ctc"}
-        return next((kind for start, kind in kinds.items() if self.loss_name.startswith(start)), "numbers")
-
-    @property
-    def from_logits(self) -> bool:
-        """Whether the loss turns logits into probabilities itself."""
-        config = self.loss.get_config() if hasattr(self.loss, "get_config") else {}
-        return bool(config.get("from_logits", False))
-
-    def labels(self, sample: Sample) -> np.ndarray | None:
-        """Return the classes of a sample as codes `(examples,)`, without padding, or `None` for numbers."""
-        y = sample.y
-        if y is None or self.kind in ("numbers", "ctc") or (self.kind == "binary" and y.ndim > 1 and y.shape[-1] > 1):
-            return None
-        codes = np.argmax(y, axis=-1) if self.kind == "one-hot" else y
-        valid = np.ones(codes.shape, "bool")
-        if sample.weight is not None:
-            weight = sample.weight.reshape(sample.weight.shape + (1,) * (codes.ndim - sample.weight.ndim))
-            valid &= np.broadcast_to(weight > 0, codes.shape)
-        codes = codes[valid]
-        return codes.astype("int64") if np.isfinite(codes).all() else None
-
-    def loss_of(self, y, outputs, weight=None) -> float:
-        """Return the loss of some outputs."""
-        if self.loss is None:
-            return np.nan
-        loss, y = self.loss, np.asarray(y)
-        if y.ndim == np.ndim(outputs) - 1 and outputs.shape[-1] == 1 and self.kind in ("numbers", "binary"):
-            y = y[..., None]  # as Keras does within `fit`
-        if not isinstance(loss, keras.losses.Loss):
-            values = array(loss(keras.ops.convert_to_tensor(y), keras.ops.convert_to_tensor(outputs)))
-            if weight is not None:
-                values = values * np.reshape(weight, np.shape(weight) + (1,) * (values.ndim - np.ndim(weight)))
-            return float(np.mean(values))
-        options = {} if weight is None else {"sample_weight": weight}
-        return float(array(loss(y, outputs, **options)))
+    # What it makes of the data.
 
     @functools.cached_property
     def outputs(self) -> dict[str, list[np.ndarray]]:
-        """What the model makes of the batches of each split, without dropout."""
+        """What the model makes of each of the batches, without dropout."""
         with untouched(self.model):
             call = compiled(self.model)
-            made = {name: [call(x) for x, _, _ in batches] for name, batches in self.batches.items()}
+            made = {split: [call(x) for x, _, _ in batches] for split, batches in self.batches.items()}
         if isinstance(made["training"][0], dict | list | tuple):
             raise NotImplementedError("several outputs")
         return keras.tree.map_structure(array, made)
 
+    @property
+    def width(self) -> int:
+        """Outputs of a step."""
+        return self.outputs["training"][0].shape[-1]
+
+    @functools.cached_property
+    def inside(self) -> dict[str, dict[str, tuple]]:
+        """`compiled_forward` of the first batch: layer, outputs and arguments by the layer's name."""
+        with untouched(self.model):
+            forward = compiled_forward(self.model)
+            return {split: forward(batches[0][0]) for split, batches in self.batches.items()}
+
+    def received(self, split: str) -> np.ndarray | None:
+        """Return what the first recurrent layer reads, `(batch, timesteps, features)`, or `None`."""
+        arguments = [call[2] for call in self.inside[split].values() if call[2] is not None]
+        return np.asarray(arguments[0][0], "float64") if arguments else None
+
+    @functools.cached_property
+    def statistics(self) -> pd.DataFrame:
+        """`layer_statistics` of a training batch."""
+        return statistics_of(self.model, self.inside["training"])
+
+    @functools.cached_property
+    def flow(self) -> pd.DataFrame:
+        """`gradient_flow` of a training batch, in terms of the loss."""
+        return gradient_flow(self.model, *self.batches["training"][0])
+
+    # The loss, and what it should be.
+
+    @functools.cached_property
+    def loss(self) -> ReferenceLoss | None:
+        """The loss as a function of arrays, or `None` where there are several."""
+        given = self.model.loss
+        return None if given is None or isinstance(given, list | tuple | dict) else ReferenceLoss(given)
+
+    @property
+    def kind(self) -> str:
+        """What is predicted, as `ReferenceLoss` names it."""
+        return "numbers" if self.loss is None else self.loss.kind
+
+    def mean_loss(self, split: str, outputs: list[np.ndarray]) -> float:
+        """Return the loss over all batches of a split, if a model had put out these."""
+        if self.loss is None:
+            return np.nan
+        values = [
+            self.loss.of(y, out, weight) for (_, y, weight), out in zip(self.batches[split], outputs, strict=True)
+        ]
+        return float(np.average(values, weights=[len(out) for out in outputs]))
+
     @functools.cached_property
     def losses(self) -> dict[str, float]:
-        """Loss of the model as it is, by split; of a language model, whose state counts, that of the last epoch."""
+        """Loss of the model as it is; of a language model, whose state counts, that of the last epoch."""
         if self.layers_of(NextToken) and self.history is not None:
             columns = {"training": "loss", "validation": "val_loss"}
             return {split: float(self.history[one].iloc[-1]) for split, one in columns.items() if one in self.history}
-        return {name: self._mean_loss(name, outputs) for name, outputs in self.outputs.items()}
+        return {split: self.mean_loss(split, outputs) for split, outputs in self.outputs.items()}
 
     @functools.cached_property
     def constant_losses(self) -> dict[str, float]:
-        """Loss of the constant that fits the training rows best, by split."""
+        """Loss of the constant that fits the training rows best."""
         if self.loss is None or self.train.y is None:
             return {}
-        return {split: self._constant_loss(sample) for split, sample in self.samples.items()}
-
-    def _constant_loss(self, sample) -> float:
-        constants = self._constants()
-        width = self.outputs["training"][0].shape[-1]
-        # Without making outputs, which for all tokens of a text would fill memory.
-        if self.loss_name == "sparse_categorical_crossentropy" and constants:
-            y = np.clip(sample.y.astype("int64"), 0, width - 1)
-            values = -np.log(_shares(self.labels(self.train), width))[y]
-            if sample.weight is None:
-                return float(values.mean())
-            weight = sample.weight.reshape(sample.weight.shape + (1,) * (y.ndim - sample.weight.ndim))
-            weight = np.broadcast_to(weight, y.shape)
-            is_mean = getattr(self.loss, "reduction", "") == "mean_with_sample_weight"
-            return float((weight * values).sum() / (weight.sum() if is_mean else y.size))
-        shape = (len(sample), *self.outputs["training"][0].shape[1:])
-        tried = [np.broadcast_to(self._shaped(one, shape), shape) for one in constants]
-        losses = [self.loss_of(sample.y, one, sample.weight) for one in tried]
-        return float(np.nanmin(losses)) if losses and not np.isnan(losses).all() else np.nan
-
-    def _mean_loss(self, split, outputs) -> float:
-        batches = self.batches[split]
-        values = [self.loss_of(y, out, weight) for (_, y, weight), out in zip(batches, outputs, strict=True)]
-        return float(np.average(values, weights=[len(out) for out in outputs]))
-
-    def _constants(self) -> list[np.ndarray]:
-        """Return outputs that fit the training targets without looking at the inputs."""
-        y = self.train.y.astype("float64")
-        if self.kind == "numbers":
-            rows = y[np.isfinite(y).reshape(len(y), -1).all(axis=1)]
-            return [rows.mean(axis=0), np.median(rows, axis=0), np.full(y.shape[1:], rows.mean())] if len(rows) else []
-        width = self.outputs["training"][0].shape[-1]
-        labels = self.labels(self.train)
-        if self.kind == "ctc" or (labels is not None and (not len(labels) or (width == 1 and labels.max() > 1))):
-            return []
-        if self.kind == "binary":
-            shares = np.clip(y.reshape(-1, width).mean(axis=0), 1e-6, 1 - 1e-6)
-            return [np.log(shares / (1 - shares)) if self.from_logits else shares]
-        shares = _shares(labels, width)
-        return [np.log(shares) if self.from_logits else shares]
-
-    def _shaped(self, constant, shape) -> np.ndarray:
-        """Return a constant that broadcasts to outputs of a shape: quantiles have an axis at the end."""
-        constant = np.asarray(constant, "float32")
-        missing = len(shape) - 1 - constant.ndim if self.kind == "numbers" else 0
-        return constant.reshape(constant.shape + (1,) * max(missing, 0))
+        shape = self.outputs["training"][0].shape[1:]
+        constants = self.loss.constants(self.train.y, self.train.weight, width=self.width)
+        return {
+            split: self.loss.of_constants(constants, one.y, one.weight, shape=shape)
+            for split, one in self.samples.items()
+        }
 
     @property
     def best(self) -> dict[str, float]:
-        """Best loss of each split: in the history, or of the model as it is."""
+        """Best loss: in the history, or of the model as it is."""
         best = {}
         for split, column in (("training", "loss"), ("validation", "val_loss")):
             values = [] if self.history is None or column not in self.history else list(self.history[column])
@@ -254,70 +245,22 @@ class Case:
         floor = self.constant_losses.get(split, np.nan)
         return split in self.best and bool(self.best[split] < self.limits["learnt"] * floor)
 
-    # What instruments say.
+    # Dry runs.
 
     @functools.cached_property
-    def inside(self) -> dict[str, dict]:
-        """`compiled_forward` of the first batch of each split: layer, outputs and arguments by name."""
-        found = {}
-        with untouched(self.model):
-            forward = compiled_forward(self.model)
-            for split, batches in self.batches.items():
-                found[split] = forward(batches[0][0])
-        return found
-
-    def received(self, split: str) -> np.ndarray | None:
-        """Return what the first recurrent layer reads, `(batch, timesteps, features)`, or `None`."""
-        arguments = [call[2] for call in self.inside[split].values() if call[2] is not None]
-        return np.asarray(arguments[0][0], "float64") if arguments else None
-
-    @functools.cached_property
-    def statistics(self) -> pd.DataFrame:
-        """`layer_statistics` of a training batch."""
-        return layer_statistics(self.model, self.batches["training"][0][0])
-
-    @functools.cached_property
-    def flow(self) -> pd.DataFrame | None:
-        """`gradient_flow` of a training batch."""
-        return gradient_flow(self.model, *self.batches["training"][0]) if self.recurrent else None
-
-    @functools.cached_property
-    def fresh(self):
+    def fresh(self) -> keras.Model:
         """The model before its training, which may have spoilt the weights for any other."""
-        return _fresh(self.model) if self.has_trained else self.model
+        return fresh_model(self.model) if self.has_trained else self.model
 
     @functools.cached_property
     def overfit(self) -> pd.DataFrame:
         """`overfit_one_batch` on training rows."""
-        return overfit_one_batch(self.fresh, self.data["training"])
+        return overfit_one_batch(self.fresh, self.train_data)
 
     @functools.cached_property
     def rates(self) -> pd.DataFrame:
         """`find_learning_rate` on training rows."""
-        return find_learning_rate(self.fresh, self.data["training"])
-
-    @property
-    def rescales(self) -> bool:
-        """Whether the model turns raw targets into scaled ones and back."""
-        return bool(self.layers_of(RawUnits))
-
-    @property
-    def normalizes(self) -> bool:
-        """Whether some layer brings its inputs to a common scale."""
-        kinds = ("Normalization", "BatchNormalization", "LayerNormalization", "Rescaling", "RMSNormalization")
-        return self.rescales or any(type(layer).__name__ in kinds for layer in self.named.values())
-
-    def mean_of(self, start: str) -> dict[str, float]:
-        """Return the means over the history of the columns that begin with `start/`, by the layer's name."""
-        if self.history is None:
-            return {}
-        names = [name for name in self.history if name.startswith(f"{start}/")]
-        return {name.split("/", 1)[1]: float(self.history[name].mean()) for name in names}
-
-
-def _shares(labels, width) -> np.ndarray:
-    counts = np.bincount(np.clip(labels, 0, width - 1), minlength=width) + 1e-3
-    return counts / counts.sum()
+        return find_learning_rate(self.fresh, self.train_data)
 
 
 def _of_one_width(batches: dict[str, list[tuple]]) -> dict[str, list[tuple]]:
@@ -327,22 +270,10 @@ def _of_one_width(batches: dict[str, list[tuple]]) -> dict[str, list[tuple]]:
         return batches
     width = max(x.shape[1] for x, _, _ in flat)
 
-    def padded(one, old):
-        if one is None or np.ndim(one) < 2 or one.shape[1] != old or old == width:
-            return one
-        return np.pad(one, [(0, 0), (0, width - old), *[(0, 0)] * (one.ndim - 2)])
+    def padded(one, steps):
+        return widened(one, width) if np.ndim(one) > 1 and one.shape[1] == steps else one
 
     return {
-        split: [(padded(x, x.shape[1]), *(padded(one, x.shape[1]) for one in rest)) for x, *rest in some]
+        split: [tuple(padded(one, batch[0].shape[1]) for one in batch) for batch in some]
         for split, some in batches.items()
     }
-
-
-def _fresh(model):
-    """Return a model like another one at its random start."""
-    fresh = keras.models.clone_model(model)
-    if not fresh.built:
-        fresh.build(model.input_shape)
-    optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
-    fresh.compile(optimizer, loss=model.loss)
-    return fresh

@@ -6,57 +6,14 @@ import keras
 import pandas as pd
 
 from rnn_toolkit._checks import nearest
-from rnn_toolkit.diagnosis import data_checks, history_checks, loss_checks, model_checks, split_checks
-from rnn_toolkit.diagnosis.case import Case
-from rnn_toolkit.diagnosis.findings import Diagnosis, diagnosis_of
-from rnn_toolkit.diagnosis.inspection import check_ready, untouched
-from rnn_toolkit.diagnosis.thresholds import limits
-from rnn_toolkit.networks.probing import owned_variables
 
-# By name, what causes others before what follows from them: of two findings equally grave, the first is the likelier
-# cause. The word behind is what a check cannot do without.
-CHECKS = {
-    "non-finite values": (data_checks.non_finite_values, ""),
-    "constant target": (data_checks.constant_target, ""),
-    "labels out of range": (data_checks.labels_out_of_range, ""),
-    "constant inputs": (data_checks.constant_inputs, ""),
-    "loss and activation": (loss_checks.loss_and_activation, ""),
-    "symmetric initialisation": (model_checks.symmetric_initialisation, ""),
-    "leakage": (split_checks.leakage, "validation"),
-    "masked rows": (data_checks.masked_rows, ""),
-    "padding side": (data_checks.padding_side, ""),
-    "missing class": (split_checks.missing_class, ""),
-    "duplicates": (split_checks.duplicates, "validation"),
-    "class imbalance": (data_checks.class_imbalance, ""),
-    "different distributions": (split_checks.different_distributions, "validation"),
-    "unknown tokens": (data_checks.unknown_tokens, ""),
-    "input scale": (data_checks.input_scale, ""),
-    "target scale": (data_checks.target_scale, ""),
-    "frozen layers": (model_checks.frozen_layers, ""),
-    "learning rate too high": (history_checks.learning_rate_too_high, "history"),
-    "divergence": (history_checks.divergence, "history"),
-    "input not used": (model_checks.input_not_used, ""),
-    "dead units": (model_checks.dead_units, ""),
-    "saturated gates": (model_checks.saturated_gates, "recurrent layers"),
-    "exploding gradients": (model_checks.exploding_gradients, "recurrent layers"),
-    "clipping": (history_checks.clipping, "history"),
-    "learning rate too low": (history_checks.learning_rate_too_low, "history"),
-    "stopped too early": (history_checks.stopped_too_early, "history"),
-    "look-back": (data_checks.look_back, ""),
-    "underfitting": (history_checks.underfitting, "history"),
-    "vanishing gradients": (model_checks.vanishing_gradients, "recurrent layers"),
-    "labels unrelated to inputs": (history_checks.labels_unrelated, "history"),
-    "overfitting": (history_checks.overfitting, "history"),
-    "initial loss": (loss_checks.initial_loss, ""),
-    "cannot overfit one batch": (model_checks.one_batch, ""),
-    "worse than the baseline": (history_checks.worse_than_the_baseline, "history"),
-    "no better than a constant": (history_checks.no_better_than_a_constant, "history"),
-    "oscillation": (history_checks.oscillation, "history"),
-    "random outputs": (model_checks.random_outputs, ""),
-    "padding share": (data_checks.padding_share, ""),
-    "slow kernel": (model_checks.slow_kernel, "recurrent layers"),
-    "many parameters": (model_checks.parameters, ""),
-}
+# They register their checks.
+from rnn_toolkit.diagnosis import data_checks, history_checks, loss_checks, model_checks, split_checks  # noqa: F401
+from rnn_toolkit.diagnosis.case import Case
+from rnn_toolkit.diagnosis.findings import CHECKS, Diagnosis, diagnosis_of
+from rnn_toolkit.diagnosis.restoring import check_ready, untouched
+from rnn_toolkit.diagnosis.thresholds import LIMITS, limits
+from rnn_toolkit.networks.probing import owned_variables
 
 
 def diagnose(
@@ -79,7 +36,7 @@ def diagnose(
         train: Training data as `train` takes them, readable more than once.
         validation: Validation data, likewise, or `None`.
         history: Table of `train`, or what `model.fit` returned; `None` before training.
-        thresholds: Limits to judge by in place of those in `rnn_toolkit.diagnosis.thresholds.THRESHOLDS`, by name.
+        thresholds: Limits to judge by in place of those in `rnn_toolkit.diagnosis.thresholds.LIMITS`, by name.
 
     Returns:
         One row per finding, gravest first, likelier causes before what follows from them: `check`, `severity`
@@ -114,9 +71,10 @@ def diagnose(
     }
     found, checked, skipped = [], [], {}
     with untouched(model):
-        for name, (check, needed) in CHECKS.items():
-            if missing[needed]:
-                skipped[name] = missing[needed]
+        for name in LIMITS:
+            check, needs = CHECKS[name]
+            if missing[needs]:
+                skipped[name] = missing[needs]
                 continue
             try:
                 finding = check(case)

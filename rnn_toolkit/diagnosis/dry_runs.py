@@ -1,7 +1,4 @@
-"""Trainings that leave no trace: which learning rate a model bears, and whether it can learn a few rows by heart.
-
-Both train the model itself, for it is that one which is asked about, and put everything back.
-"""
+"""Trainings that are undone, as it is the model itself that is asked about: the learning rate that it bears."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import whole_number
-from rnn_toolkit.diagnosis.inspection import check_ready, untouched
 from rnn_toolkit.diagnosis.reading import count_batches, read_batches, some_batches
+from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.networks.optimization import unwrapped
 from rnn_toolkit.training.feeding import Arrays
 
-# find_learning_rate
 SMOOTHING = 0.8  # what a smoothed loss keeps of the one before: a mean of about five steps
 DIVERGED = 4.0  # times the smallest smoothed loss; fastai's `lr_find` stops there
 CHANGED = 0.1  # share of the first loss; anything less is chance, or a model that began near its best
@@ -87,7 +83,9 @@ def find_learning_rate(
     rates, losses, smoothed = np.geomspace(low, high, steps), [], []
     mean = 0.0
     with untouched(model):
-        optimizer = set_optimizer(model, _fresh(model.optimizer, float(low)))
+        # Gradients are to be applied at each rate, and a moving average is not to take the place of the weights.
+        settings = {"learning_rate": float(low), "gradient_accumulation_steps": None, "use_ema": False}
+        optimizer = set_optimizer(model, _restarted(model.optimizer, **settings))
         for step, batch in zip(range(steps), _rounds(data, batch_size=batch_size, seed=seed), strict=False):
             optimizer.learning_rate = rates[step]
             losses.append(train_on(model, batch))
@@ -116,16 +114,21 @@ def check_trainable(model):
         )
 
 
-def _fresh(optimizer, learning_rate: float):
-    """Return an optimizer of the same kind and settings that has taken no step, at a constant rate."""
+def fresh_model(model: keras.Model) -> keras.Model:
+    """Return a model like another one at its random start, compiled for a dry run."""
+    fresh = keras.models.clone_model(model)
+    if not fresh.built:
+        fresh.build(model.input_shape)
+    fresh.compile(_restarted(model.optimizer), loss=model.loss)
+    return fresh
+
+
+def _restarted(optimizer, **settings):
+    """Return an optimizer of the same kind that has taken no step, with some of its settings changed."""
     inside = unwrapped(optimizer)
-    # Gradients are to be applied at each rate, and a moving average is not to take the place of the weights.
-    settings = {"learning_rate": learning_rate, "gradient_accumulation_steps": None, "use_ema": False}
     known = inside.get_config()
     fresh = type(inside).from_config(known | {name: value for name, value in settings.items() if name in known})
-    if inside is optimizer:
-        return fresh
-    return type(optimizer)(fresh, initial_scale=optimizer.initial_scale)
+    return fresh if inside is optimizer else type(optimizer)(fresh, initial_scale=optimizer.initial_scale)
 
 
 def set_optimizer(model, optimizer):

@@ -1,8 +1,10 @@
-"""What `diagnose` finds, and how it is told: a table for programs, sentences for people."""
+"""What a check finds, and how it is told: a table for programs, sentences for people."""
 
 import dataclasses
+import functools
 import html
 import textwrap
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -26,6 +28,27 @@ class Finding:
     evidence: str
     cause: str
     remedy: str
+
+
+error, warning, note = (functools.partial(Finding, severity) for severity in SEVERITIES)
+
+CHECKS: dict[str, tuple[Callable, str]] = {}  # by name: a function from a `Case`, and what it cannot do without
+
+
+def check(name: str, *, needs: str = "") -> Callable[[Callable], Callable]:
+    """Let `diagnose` run a function, from a `Case` to a `Finding` or `None`, as the check of a name.
+
+    Args:
+        name: Its name in the table of findings. Its row in `thresholds.LIMITS` says when it comes, and its limits; its
+            section in notebook 06 says what it means.
+        needs: What it cannot do without: "validation", "history" or "recurrent layers".
+    """
+
+    def keep(function):
+        CHECKS[name] = function, needs
+        return function
+
+    return keep
 
 
 class Diagnosis(pd.DataFrame):

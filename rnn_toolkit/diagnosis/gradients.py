@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
-from rnn_toolkit.diagnosis.inspection import check_ready, recurrent_layers_of, untouched
+from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.networks.probing import named_layers, numpy
 
 
@@ -56,7 +56,7 @@ def gradient_flow(model: keras.Model, x, y, sample_weight=None) -> pd.DataFrame:
     Source: Pascanu et al., 2013, "On the difficulty of training recurrent neural networks", ICML, section 2.
     """
     check_ready(model, purpose="The flow of its gradients")
-    layers = recurrent_layers_of(named_layers(model))
+    layers = {name: one for name, one in named_layers(model).items() if isinstance(one, keras.layers.RNN)}
     counts = {len(one) for one in keras.tree.flatten((x, y, sample_weight)) if one is not None}
     if len(counts) != 1 or 0 in counts:
         raise ValueError(

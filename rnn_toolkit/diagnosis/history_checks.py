@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from rnn_toolkit.diagnosis.findings import Finding, percent
+from rnn_toolkit.diagnosis.case import Case
+from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
 from rnn_toolkit.tables.windows import Windows
 
 
-def divergence(case) -> Finding | None:
+@check("divergence", needs="history")
+def divergence(case: Case) -> Finding | None:
     """A loss that became infinite or NaN."""
     loss = case.history["loss"].to_numpy("float64")
     if np.isfinite(loss).all():
@@ -14,16 +16,15 @@ def divergence(case) -> Finding | None:
     epoch = case.history.index[np.flatnonzero(~np.isfinite(loss))[0]]
     steps = case.history["not_finite_at_step"].dropna() if "not_finite_at_step" in case.history else ()
     step = f", step {steps.iloc[0]:.0f}" if len(steps) else ""
-    return Finding(
-        "error",
+    return error(
         f"The training loss is not finite from epoch {epoch}{step} on.",
         "A step was so large that values left the range of floats, or a NaN came in with the data.",
-        "`rt.callbacks.StopOnNaN()` names the first place; then lower the learning rate and clip: "
-        "`rt.make_optimizer(1e-3, clip=1.0)`.",
+        "`rt.callbacks.StopOnNaN()` names the first place; then lower the rate: `rt.make_optimizer(1e-3, clip=1.0)`.",
     )
 
 
-def learning_rate_too_high(case) -> Finding | None:
+@check("learning rate too high", needs="history")
+def learning_rate_too_high(case: Case) -> Finding | None:
     """Steps that jump over what they look for."""
     ratio, blows, high = _update_ratio(case), _has_diverged(case), case.limits["update_ratio_high"]
     if ratio < case.limits["update_ratio_low"] and not blows:  # steps are small: something else shakes the loss
@@ -45,7 +46,8 @@ def learning_rate_too_high(case) -> Finding | None:
     )
 
 
-def learning_rate_too_low(case) -> Finding | None:
+@check("learning rate too low", needs="history")
+def learning_rate_too_low(case: Case) -> Finding | None:
     """Steps so small that the epochs do not suffice."""
     if case.has_learnt and not _is_falling(case):
         return None
@@ -63,15 +65,15 @@ def learning_rate_too_low(case) -> Finding | None:
 
 def _of_rate(rate, ratio, suggestion, cause) -> Finding:
     moved = f", and a step changed the weights by {percent(ratio)} on average" if np.isfinite(ratio) else ""
-    return Finding(
-        "warning",
+    return warning(
         f"The learning rate was {rate:.2g}{moved}; a range test suggests {suggestion:.1g}.",
         cause,
         f"Train again with `rt.make_optimizer({suggestion:.1g})`.",
     )
 
 
-def clipping(case) -> Finding | None:
+@check("clipping", needs="history")
+def clipping(case: Case) -> Finding | None:
     """Gradients that are cut down in every step."""
     if "clipped" not in case.history:
         return None
@@ -84,16 +86,15 @@ def clipping(case) -> Finding | None:
     )
     if limit is None or not (share > case.limits["clipped"] and norm > case.limits["clip_depth"] * limit):
         return None
-    return Finding(
-        "warning",
-        f"{percent(share)} of the steps were clipped, to {limit:.2g}, while gradients had a norm of {norm:.2g} on "
-        f"average.",
+    return warning(
+        f"{percent(share)} of the steps were clipped, to {limit:.2g}, while gradients had a mean norm of {norm:.2g}.",
         "Clipping is for rare outliers; cutting down every step makes the learning rate smaller by that much.",
-        'Clip at a quantile of the norms themselves: `rt.make_optimizer(clip="auto")`.',
+        f"Allow norms up to what is usual here, `rt.make_optimizer(clip={norm:.2g})`, or scale the targets down.",
     )
 
 
-def labels_unrelated(case) -> Finding | None:
+@check("labels unrelated to inputs", needs="history")
+def labels_unrelated(case: Case) -> Finding | None:
     """Rows that can be learnt by heart, and nothing that holds for all of them, or for others."""
     shares = {split: case.best[split] / floor for split, floor in case.constant_losses.items() if split in case.best}
     split = max(shares, key=shares.get, default=None)
@@ -103,35 +104,31 @@ def labels_unrelated(case) -> Finding | None:
         batch = case.overfit.attrs  # rows alike whose labels were mixed up take long to be learnt to the end
         if not (batch["overfits"] or batch["final"] < case.limits["by_heart"] * batch["constant"]):
             return None
-    return Finding(
-        "warning",
+    return warning(
         f"The best {split} loss, {case.best[split]:.3g}, is no better than that of a constant, "
         f"{case.constant_losses[split]:.3g}, although the network can learn training rows by heart.",
-        "Nothing in the inputs tells the targets of new rows: they may have been shuffled apart from each other, or "
-        "not depend on each other at all.",
-        "Look at ten rows beside their targets. Shuffle both by one order: `order = rng.permutation(len(x)); x, y = "
-        "x[order], y[order]`.",
+        "Inputs tell nothing of the targets of new rows: both were shuffled apart, or do not depend on each other.",
+        "Look at rows beside their targets, and shuffle both by one order: `order = rng.permutation(len(x))`.",
     )
 
 
-def no_better_than_a_constant(case) -> Finding | None:
+@check("no better than a constant", needs="history")
+def no_better_than_a_constant(case: Case) -> Finding | None:
     """A training that came to nothing."""
     if "training" not in case.best:
         return None
     floor = case.constant_losses.get("training", np.nan)
     if not case.best["training"] > case.limits["constant"] * floor:
         return None
-    return Finding(
-        "warning",
+    return warning(
         f"The training loss never came below {case.best['training']:.3g}; a constant has {floor:.3g}.",
         "The network answers without looking at its input, as if it had not been trained.",
-        "Begin with the other findings. Without any: try a rate of `rt.find_learning_rate(model, train)`, more units, "
-        "and "
-        "more epochs, in this order.",
+        "Mend the other findings; then try the rate of `rt.find_learning_rate(model, train)`, more units, more epochs.",
     )
 
 
-def overfitting(case) -> Finding | None:
+@check("overfitting", needs="history")
+def overfitting(case: Case) -> Finding | None:
     """Training rows that are learnt better than others can be."""
     if "validation" not in case.losses or not case.has_trained:
         return None
@@ -151,16 +148,17 @@ def overfitting(case) -> Finding | None:
         )
     if not (gap or (is_past and validation > train)):
         return None
+    weights = int(sum(np.prod(one.shape) for one in case.model.trainable_variables))
     return Finding(
         "warning" if is_past or case.best.get("validation", np.inf) > case.limits["of_no_use"] * floor else "note",
         f"The loss is {train:.3g} on training rows and {validation:.3g} on validation rows.{began}",
-        f"The network has learnt its rows by heart: {case.num_parameters:,} weights for {len(case.train):,} rows.",
-        "Fewer units, `rt.recurrent_layers(units=(16,), dropout=0.3)`, weight decay, early stopping "
-        "(`rt.default_callbacks()`), or more data.",
+        f"The network has learnt its rows by heart: {weights:,} weights for {len(case.train):,} rows.",
+        "Fewer units, dropout, `rt.recurrent_layers(units=(16,), dropout=0.3)`, early stopping, or more data.",
     )
 
 
-def underfitting(case) -> Finding | None:
+@check("underfitting", needs="history")
+def underfitting(case: Case) -> Finding | None:
     """A network too small for what there is to learn."""
     if "training" not in case.constant_losses or not case.has_trained:
         return None
@@ -173,16 +171,16 @@ def underfitting(case) -> Finding | None:
         or narrow > case.limits["narrow"]
     ):
         return None
-    return Finding(
-        "warning",
-        f"Training and validation rows are learnt equally badly ({train:.3g} and {validation:.3g}, a constant has "
-        f"{floor:.3g}), and the narrowest layer has {narrow} unit{'s' * (narrow > 1)}.",
+    return warning(
+        f"Training and validation loss are {train:.3g} and {validation:.3g}, a constant has {floor:.3g}, and "
+        f"the narrowest layer has {narrow} unit{'s' * (narrow > 1)}.",
         "What the network can remember of a sequence has to go through that many numbers.",
         "Give it more units: `rt.recurrent_layers(units=(64,))`.",
     )
 
 
-def stopped_too_early(case) -> Finding | None:
+@check("stopped too early", needs="history")
+def stopped_too_early(case: Case) -> Finding | None:
     """A loss that was still falling when the training ended, or had hardly begun to."""
     epochs, column = len(case.history), _watched(case)
     hardly_begun = epochs < case.limits["epochs"] and not case.has_learnt
@@ -190,18 +188,17 @@ def stopped_too_early(case) -> Finding | None:
         return None
     name, last = "validation" if column == "val_loss" else "training", case.history[column].iloc[-1]
     seen = f"still falling: {last:.3g} was its best yet" if _is_falling(case) else f"{last:.3g}"
-    return Finding(
-        "warning",
+    return warning(
         f"After {epochs} epoch{'s' * (epochs > 1)} the {name} loss was {seen}.",
         "The training ended before it was done.",
-        f"Train on: `rt.train(model, train, validation, epochs={max(10 * epochs, 30)})`; early stopping ends it in "
-        f"time.",
+        f"Train on: `rt.train(model, train, validation, epochs={max(10 * epochs, 30)})`; it stops in time.",
     )
 
 
-def worse_than_the_baseline(case) -> Finding | None:
+@check("worse than the baseline", needs="history")
+def worse_than_the_baseline(case: Case) -> Finding | None:
     """A network that the last value beats."""
-    train = case.data["training"]
+    train = case.train_data
     validation = case.batches.get("validation")
     if validation is None or not isinstance(train, Windows) or case.loss is None:
         return None
@@ -213,48 +210,35 @@ def worse_than_the_baseline(case) -> Finding | None:
         copied = np.repeat(x[:, -1:, places], y.shape[1], axis=1)
         copied = copied.reshape(copied.shape + (1,) * (out.ndim - copied.ndim))
         last.append(np.broadcast_to(copied, out.shape))
-    naive = case._mean_loss("validation", last)
+    naive = case.mean_loss("validation", last)
     if not case.losses["validation"] > case.limits["baseline"] * naive:
         return None
-    return Finding(
-        "warning",
+    return warning(
         f"The validation loss is {case.losses['validation']:.3g}; repeating the last value has {naive:.3g}.",
         "A forecast that the last value beats is worth nothing, however small its loss looks.",
         'Let the network forecast changes: `rt.build_forecaster(train, normalization="last")`.',
     )
 
 
-def oscillation(case) -> Finding | None:
-    """A loss that goes up and down."""
-    share = _oscillation(case, "loss")
-    if share <= case.limits["oscillation"]:
-        return None
-    return Finding(
-        "note",
-        f"From epoch to epoch the loss changes direction, by {percent(share)} of its range on average.",
-        "Steps are too large for the place they have come to, or batches too small.",
-        'Let the rate fall: `rt.make_optimizer(schedule="cosine", steps=epochs * len(train))`, or take larger batches.',
-    )
-
-
-def _update_ratio(case) -> float:
-    ratios = list(case.mean_of("update_ratio").values())
+def _update_ratio(case: Case) -> float:
+    """Return the mean change of the weights in a step, in their norm; of the layers' means the median."""
+    ratios = [case.history[name].mean() for name in case.history if name.startswith("update_ratio/")]
     return float(np.nanmedian(ratios)) if ratios else np.nan
 
 
-def _rate(case) -> float:
+def _rate(case: Case) -> float:
     if "learning_rate" in case.history:
         return float(case.history["learning_rate"].max())
     return float(case.model.optimizer.learning_rate)
 
 
-def _has_diverged(case) -> bool:
+def _has_diverged(case: Case) -> bool:
     loss = case.history["loss"].to_numpy("float64")
     finite = loss[np.isfinite(loss)]
     return len(finite) < len(loss) or bool(len(finite) > 1 and finite[-1] > 2 * finite.min() and finite[-1] > finite[0])
 
 
-def _oscillation(case, column) -> float:
+def _oscillation(case: Case, column: str) -> float:
     """Return how far a loss goes back and forth from epoch to epoch, in its range, on average."""
     loss = case.history[column].to_numpy("float64") if column in case.history else np.zeros(0)
     if len(loss) < 5 or not np.isfinite(loss).all() or np.ptp(loss) <= 0.01 * np.abs(loss).mean():
@@ -265,11 +249,11 @@ def _oscillation(case, column) -> float:
     return float(np.mean(np.where(turns, size, 0)) / np.ptp(loss))
 
 
-def _watched(case) -> str:
+def _watched(case: Case) -> str:
     return "val_loss" if "val_loss" in case.history and case.history["val_loss"].notna().any() else "loss"
 
 
-def _is_falling(case) -> bool:
+def _is_falling(case: Case) -> bool:
     """Return whether the loss fell on at its end, by a good part of all that it fell."""
     values = case.history[_watched(case)].dropna().to_numpy("float64")
     if len(values) < 2 or not np.isfinite(values).all():

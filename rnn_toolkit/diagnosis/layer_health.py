@@ -6,24 +6,13 @@ import keras
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit.diagnosis.inspection import check_ready, untouched
+from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.networks.gates import gate_shares
 from rnn_toolkit.networks.probing import compiled_forward, named_layers, numpy
+from rnn_toolkit.networks.recurrent import cell_of
 
-COLUMNS = [
-    "kind",
-    "parameters",
-    "trainable",
-    "spectral_radius",
-    "forget_gate",
-    "saturation",
-    "dead_units",
-    "activation_mean",
-    "activation_std",
-    "weight_norm",
-    "zero_weights",
-    "identical_units",
-]
+COLUMNS = ["kind", "parameters", "trainable", "spectral_radius", "forget_gate", "saturation", "dead_units"]
+COLUMNS += ["activation_mean", "activation_std", "weight_norm", "zero_weights", "identical_units"]
 DEAD = 1e-6  # of the layer's largest output: float32 tells apart 1e-7
 NO_KERNELS = ("bias", "state")  # by name; a GRU's bias and what a language model keeps have two axes, too
 
@@ -50,7 +39,7 @@ def layer_statistics(model: keras.Model, x) -> pd.DataFrame:
           with tanh), on the same rows.
         - `dead_units`: Share of units whose outputs differ by less than a millionth of the layer's largest, over
           rows and steps; those of a ReLU that never opens are all zero.
-        - `activation_mean`, `activation_std`: Of all outputs. Masked steps of LSTM, GRU and SimpleRNN do not count.
+        - `activation_mean`, `activation_std`: Of all outputs. Masked steps of recurrent layers do not count.
         - `weight_norm`: Euclidean norm of the kernels, that is of all weights of two or more axes but biases;
           `zero_weights`: share of them that is exactly zero.
         - `identical_units`: Share of units that have the same incoming weights as another one, biases left out: they
@@ -76,6 +65,11 @@ def layer_statistics(model: keras.Model, x) -> pd.DataFrame:
     check_ready(model, purpose="A look at its layers", compiled=False)
     with untouched(model):
         calls = compiled_forward(model)(x)
+    return statistics_of(model, calls)
+
+
+def statistics_of(model: keras.Model, calls: dict) -> pd.DataFrame:
+    """Return `layer_statistics` of what `compiled_forward` recorded."""
     rows, taken = {}, set()
     for name, layer in named_layers(model).items():
         own = [v for v in layer.weights if id(v) not in taken]
@@ -99,7 +93,8 @@ def _of_weights(layer, own) -> dict:
         found["weight_norm"] = float(np.sqrt(sum(np.sum(np.square(one, dtype="float64")) for one in arrays)))
         found["zero_weights"] = sum(np.sum(one == 0) for one in arrays) / sum(one.size for one in arrays)
         if len(cells) == 1:
-            found["identical_units"] = _identical(arrays, _gates(*cells))
+            known = cell_of(*cells)
+            found["identical_units"] = _identical(arrays, len(known.blocks) if known else 1)
     radii = [_radius(one) for one in cells if hasattr(one, "recurrent_kernel")]
     return found | {"spectral_radius": max(radii, default=np.nan)}
 
@@ -122,15 +117,12 @@ def _of_outputs(layer, output, arguments) -> dict:
     return found
 
 
-def _gates(cell) -> int:
-    return 4 if isinstance(cell, keras.layers.LSTMCell) else 3 if isinstance(cell, keras.layers.GRUCell) else 1
-
-
 def _radius(cell) -> float:
-    kernel = numpy(cell.recurrent_kernel).astype("float64")
+    kernel, known = numpy(cell.recurrent_kernel).astype("float64"), cell_of(cell)
     units = len(kernel)
-    if _gates(cell) > 1:
-        kernel = kernel[:, 2 * units : 3 * units]  # the third block: i, f, candidate, o; z, r, candidate
+    if known:
+        first = known.blocks.index("candidate") * units
+        kernel = kernel[:, first : first + units]
     if kernel.shape != (units, units) or not np.isfinite(kernel).all():
         return float("nan")
     return float(np.abs(np.linalg.eigvals(kernel)).max())

@@ -3,20 +3,17 @@
 import keras
 import numpy as np
 
+from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.data_checks import input_scale
-from rnn_toolkit.diagnosis.findings import Finding, percent
-from rnn_toolkit.diagnosis.inspection import untouched
-from rnn_toolkit.diagnosis.loss_checks import BOUNDS
-from rnn_toolkit.networks.probing import array, compiled
-
-BOUNDS |= {"relu": (0.0, np.inf), "softplus": (0.0, np.inf)}
+from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
+from rnn_toolkit.networks.probing import array
 
 
-def frozen_layers(case) -> Finding | None:
+@check("frozen layers")
+def frozen_layers(case: Case) -> Finding | None:
     """Layers that are not trained although they still are at their random start."""
     if not case.model.trainable_variables:
-        return Finding(
-            "error",
+        return error(
             "No weight of the model is trainable.",
             "Nothing can be learnt.",
             "Set `model.trainable = True`, compile again, and train.",
@@ -24,11 +21,9 @@ def frozen_layers(case) -> Finding | None:
     names = [name for name, one in case.named.items() if not one.trainable and _at_random_start(one)]
     if not names:
         return None
-    return Finding(
-        "warning",
-        f"Layer {names[0]!r} {f'and {len(names) - 1} more are' if len(names) > 1 else 'is'} frozen, and the weights "
-        f"still "
-        "lie as they were drawn.",
+    more = f", as are {len(names) - 1} more" if len(names) > 1 else ""
+    return warning(
+        f"Layer {names[0]!r} is frozen{more}, and the weights still lie as they were drawn.",
         "A layer that is not trained passes on random features; freezing is for weights that have been learnt.",
         f'Set `model.get_layer("{names[0]}").trainable = True`, compile again, and train.',
     )
@@ -48,7 +43,8 @@ def _at_random_start(layer) -> bool:
     return bool(inside and values.size >= 20 and abs(values.std() / (limit / np.sqrt(3)) - 1) < 0.15)
 
 
-def symmetric_initialisation(case) -> Finding | None:
+@check("symmetric initialisation")
+def symmetric_initialisation(case: Case) -> Finding | None:
     """Units that are copies of each other."""
     table = case.statistics
     # A last layer of zeros is a sound start: it gets gradients from the first step on, and hands some on from the next.
@@ -56,15 +52,15 @@ def symmetric_initialisation(case) -> Finding | None:
     share = table["identical_units"].where(counts).astype("float64")
     if not share.max() > case.limits["identical_units"]:
         return None
-    return Finding(
-        "error",
+    return error(
         f"{percent(share.max())} of the units of layer {share.idxmax()!r} have the very weights of another.",
         "Equal units get equal gradients and stay equal, so many do no more than one; all zeros never learn.",
         'Start with random weights: `kernel_initializer="glorot_uniform"`, `recurrent_initializer="orthogonal"`.',
     )
 
 
-def dead_units(case) -> Finding | None:
+@check("dead units")
+def dead_units(case: Case) -> Finding | None:
     """Units that always say the same."""
     table = case.statistics
     share = table["dead_units"].where(table["zero_weights"].fillna(0) < 1).astype("float64")
@@ -72,17 +68,15 @@ def dead_units(case) -> Finding | None:
         return None
     kind = getattr(getattr(case.named[share.idxmax()], "activation", None), "__name__", "")
     first = 'Take `activation="tanh"`, ' if "relu" in kind else "Scale the inputs to deviation 1, "
-    return Finding(
-        "warning",
-        f"{percent(share.max())} of the units of layer {share.idxmax()!r} give the same output at every step of every "
-        "row.",
-        "A unit that does not answer to its input gets no gradient and never comes back: a ReLU below zero, or gates "
-        "driven into their bounds.",
+    return warning(
+        f"{percent(share.max())} of the units of layer {share.idxmax()!r} always give the same output.",
+        "Without an answer to its input a unit gets no gradient: a ReLU below zero, or gates driven into their bounds.",
         f"{first}biases of 0 and a lower learning rate, and start anew.",
     )
 
 
-def saturated_gates(case) -> Finding | None:
+@check("saturated gates", needs="recurrent layers")
+def saturated_gates(case: Case) -> Finding | None:
     """Gates that stand at their bounds."""
     share = case.statistics["saturation"].astype("float64")
     if not share.max() > case.limits["saturation"]:
@@ -95,34 +89,31 @@ def saturated_gates(case) -> Finding | None:
     )
 
 
-def exploding_gradients(case) -> Finding | None:
+@check("exploding gradients", needs="recurrent layers")
+def exploding_gradients(case: Case) -> Finding | None:
     """Gradients that grow on their way back through time."""
-    if case.flow is None:
-        return None
     radius = case.statistics["spectral_radius"].astype("float64")
     growth = _growth(case)
     highest = max(growth.values(), default=0.0)
     is_large = bool(radius.max() > case.limits["spectral_radius"])
     # Gates hold a state in check that a SimpleRNN would let grow.
-    is_bare = is_large and isinstance(case.named[radius.idxmax()], keras.layers.SimpleRNN)
+    is_bare = is_large and case.is_simple(radius.idxmax())
     is_growing = highest > case.limits["exploding"] or (is_large and highest > 10)
     burst = _burst(case)
     if not (is_growing or burst or (is_bare and not case.has_learnt)):
         return None
     name = radius.idxmax() if is_large or not growth else max(growth, key=growth.get)
     grows = f"; the gradient at the first step is {highest:.2g} times that at the last" if highest > 10 else ""
-    burst = f" In training the gradients' norm went up to {burst:.2g}." if burst else ""
+    seen = f" In training the gradients' norm went up to {burst:.2g}." if burst else ""
     return Finding(
         "note" if not burst and (case.has_learnt or not (is_large or case.has_trained)) else "warning",
-        f"The recurrent kernel of layer {name!r} has a spectral radius of {radius.get(name, np.nan):.2g}{grows}."
-        f"{burst}",
+        f"The recurrent kernel of layer {name!r} has a spectral radius of {radius.get(name, np.nan):.2g}{grows}.{seen}",
         "Above 1 each step back in time multiplies the gradient, or drives the state into its bounds.",
-        'Start with `recurrent_initializer="orthogonal"`, clip: `rt.make_optimizer(clip=1.0)`, and prefer an LSTM or '
-        "GRU.",
+        'Take an LSTM or GRU, `recurrent_initializer="orthogonal"`, and clip: `rt.make_optimizer(clip=1.0)`.',
     )
 
 
-def _burst(case) -> float | None:
+def _burst(case: Case) -> float | None:
     """Return the largest norm of a training's gradients, if it stands far above the others."""
     if case.history is None or "gradient_norm_max" not in case.history:
         return None
@@ -130,36 +121,34 @@ def _burst(case) -> float | None:
     return float(largest) if largest > case.limits["gradient_burst"] * usual else None
 
 
-def vanishing_gradients(case) -> Finding | None:
+@check("vanishing gradients", needs="recurrent layers")
+def vanishing_gradients(case: Case) -> Finding | None:
     """Gradients that do not reach the first steps."""
-    if case.flow is None:
-        return None
     growth = _growth(case)
     # A fresh network forgets much that it may yet learn to keep.
     limit = case.limits["vanishing"] if case.has_trained else case.limits["vanishing"] ** 2
     if not growth or max(growth.values()) > limit:
         return None
     name = max(growth, key=growth.get)
-    share, is_simple = growth[name], isinstance(case.recurrent.get(name), keras.layers.SimpleRNN)
-    first = "Take an LSTM or GRU" if is_simple else "Start an LSTM with a large forget bias"
+    share = growth[name]
+    first = "Take an LSTM or GRU" if case.is_simple(name) else "Start an LSTM with a large forget bias"
     return Finding(
         "note" if case.has_learnt or not case.has_trained else "warning",
-        f"Of the gradient at the last of {case.flow[name].count()} time steps, "
-        f"{f'{share:.1g}' if share else 'nothing'} "
-        f"arrives at the first, in layer {name!r}.",
+        f"Of the gradient at the last of {case.flow[name].count()} time steps, {share:.1g} arrives at the first, in "
+        f"layer {name!r}.",
         "What happened before cannot be learnt: each step back multiplies the gradient by less than 1.",
-        f"{first}; over long sequences read several steps as one, `keras.layers.Conv1D(32, 8, strides=8)` before the "
-        "recurrent layer.",
+        f"{first}; or read several steps as one, `keras.layers.Conv1D(32, 8, strides=8)` before the recurrent layer.",
     )
 
 
-def _growth(case) -> dict[str, float]:
+def _growth(case: Case) -> dict[str, float]:
     """Return what the first step read gets of the gradient at the last, of each layer of ten steps or more."""
     shares = case.flow.attrs["first_to_last"].items()
     return {name: share for name, share in shares if case.flow[name].count() >= 10 and np.isfinite(share)}
 
 
-def input_not_used(case) -> Finding | None:
+@check("input not used")
+def input_not_used(case: Case) -> Finding | None:
     """Outputs that are the same whatever comes in."""
     outputs = case.outputs["training"][0]
     outputs = outputs.reshape(len(outputs), -1)
@@ -172,74 +161,22 @@ def input_not_used(case) -> Finding | None:
         "warning" if input_scale(case) else "error",  # where gates are shut by inputs out of scale, that is the cause
         f"The outputs of {len(outputs)} different rows are all the same.",
         "Nothing of the input gets through to the end: a layer is dead, multiplied by zero, or connected elsewhere.",
-        "Look from layer to layer for the place where the spread ends: `rt.layer_statistics(model, x)`, column "
-        "`activation_std`.",
+        "Look for the layer where `activation_std` falls to zero: `rt.layer_statistics(model, x)`.",
     )
 
 
-def random_outputs(case) -> Finding | None:
-    """Outputs that differ when nothing does."""
-    first = case.outputs["training"][0]
-    with untouched(case.model):
-        again = array(compiled(case.model)(case.batches["training"][0][0]))
-    apart, size = np.abs(first - again).max(), np.abs(first).max()
-    if not apart > case.limits["repeatable"] * size:
-        return None
-    return Finding(
-        "note",
-        f"Two passes over the same rows give outputs that differ by up to {apart / size:.1g} of their size.",
-        "Some layer is random in use, too, such as dropout called with `training=True`; so is then what was measured "
-        "here.",
-        "If that is meant, read the other findings with care; else pass `training` on as it comes.",
-    )
-
-
-def one_batch(case) -> Finding | None:
+@check("cannot overfit one batch")
+def one_batch(case: Case) -> Finding | None:
     """A network that cannot learn even a single batch by heart."""
     if case.has_learnt:
         return None
     table = case.overfit
     if table.attrs["overfits"] or table.attrs["out_of_time"]:
         return None
+    first, last = table.attrs["initial"], table.attrs["final"]
     return Finding(
         "warning" if case.has_trained else "note",  # a small network may need its time
-        f"Trained on one batch alone, the loss went from {table.attrs['initial']:.3g} to {table.attrs['final']:.3g} in "
-        f"{len(table)} steps, and not to zero.",
+        f"Trained on one batch alone, the loss went from {first:.3g} to {last:.3g} in {len(table)} steps.",
         "A sound network learns a few rows by heart; one that cannot is too small, or something stands in its way.",
-        "Mend the other findings first; then give it more units, `rt.recurrent_layers(units=(64,))`, and try again: "
-        "`rt.overfit_one_batch(model, train)`.",
-    )
-
-
-def slow_kernel(case) -> Finding | None:
-    """Options that switch off the fast kernel of a GPU."""
-    for name, layer in case.recurrent.items():
-        if not isinstance(layer, keras.layers.LSTM | keras.layers.GRU):
-            continue
-        wanted = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "unroll": False}
-        wanted |= {"recurrent_dropout": 0.0} | ({"reset_after": True} if isinstance(layer, keras.layers.GRU) else {})
-        for option, value in wanted.items():
-            has = getattr(layer, option)
-            has = getattr(has, "__name__", has)
-            if has != value:
-                return Finding(
-                    "note",
-                    f"Layer {name!r} has {option}={has!r}.",
-                    "On a GPU, TensorFlow then steps through time one by one, several times slower than its fast "
-                    "kernel.",
-                    f"Leave it at {option}={value!r} if training is to be fast; `dropout` works with the fast kernel.",
-                )
-    return None
-
-
-def parameters(case) -> Finding | None:
-    """More weights than the examples can settle."""
-    examples = len(case.train) * (case.train.x.shape[1] if case.is_language_model else 1)
-    if not case.train.is_whole or case.num_parameters <= case.limits["parameters"] * examples:
-        return None
-    return Finding(
-        "note",
-        f"The model has {case.num_parameters:,} weights for {examples:,} training examples.",
-        "It can learn them by heart, so only validation tells whether it learns more than that.",
-        "Fewer units, `dropout=0.3`, early stopping (`rt.default_callbacks()`), or more data.",
+        "Mend the other findings, give it more units, and try again: `rt.overfit_one_batch(model, train)`.",
     )

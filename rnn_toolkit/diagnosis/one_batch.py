@@ -8,12 +8,12 @@ import pandas as pd
 
 from rnn_toolkit._checks import whole_number
 from rnn_toolkit.diagnosis.dry_runs import check_trainable, set_optimizer, train_on
-from rnn_toolkit.diagnosis.inspection import check_ready, untouched
 from rnn_toolkit.diagnosis.reading import some_batches
+from rnn_toolkit.diagnosis.reference_loss import ReferenceLoss
+from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.probing import recurrent_states
 
-# overfit_one_batch
 OVERFIT_RATE = 1e-2  # at the top of one cycle, on whose way up a large model has learnt already
 LEARNT = 0.2  # share of the loss of a constant guess that may be left
 
@@ -62,7 +62,7 @@ def overfit_one_batch(
         (True, 0.0)
 
     Source: Karpathy, 2019, "A recipe for training neural networks": overfit a single batch. The fifth is calibrated on
-        sound and broken models of `tests/test_dry_runs.py`.
+        sound and broken models of `tests/diagnosis/test_one_batch.py`.
     """
     check_ready(model, purpose="To overfit a batch")
     steps = whole_number(steps, "steps", minimum=2)
@@ -136,26 +136,11 @@ def _references(model, batch) -> tuple[float, float]:
     """Return the loss of a perfect model and that of the best constant, or 0 and NaN where they are not known."""
     _, y, weight = batch
     shape = getattr(model, "output_shape", None)
-    loss = model.loss
-    name = loss if isinstance(loss, str) else getattr(loss, "name", getattr(loss, "__name__", ""))
-    if not isinstance(y, np.ndarray) or not isinstance(shape, tuple) or not isinstance(name, str):
+    if not isinstance(y, np.ndarray) or not isinstance(shape, tuple) or isinstance(model.loss, list | tuple | dict):
         return 0.0, float("nan")
-    is_class = "crossentropy" in name
-    perfect = y.astype("float32")
-    if "sparse" in name and is_class:
-        perfect = np.eye(shape[-1], dtype="float32")[y.astype(int).reshape(y.shape[: len(shape) - 1])]
-    elif perfect.ndim == len(shape) - 1 and shape[-1] == 1:
-        perfect = perfect[..., None]
-    if perfect.ndim != len(shape) or perfect.shape[-1] != shape[-1]:
+    loss = ReferenceLoss(model.loss)
+    perfect = loss.perfect(y, shape[1:])
+    if perfect is None:
         return 0.0, float("nan")
-    axes = tuple(range(perfect.ndim - 1)) if is_class else 0
-    constant = np.broadcast_to(perfect.mean(axis=axes, keepdims=True), perfect.shape)
-
-    def cost(guess):
-        if is_class and getattr(loss, "from_logits", False):
-            guess = np.clip(guess, 1e-7, 1 - 1e-7)
-            guess = np.log(guess / (1 - guess)) if "binary" in name else np.log(guess)
-        value = model.compute_loss(None, y, keras.ops.convert_to_tensor(guess.astype("float32")), weight)
-        return float(keras.ops.convert_to_numpy(value))
-
-    return cost(perfect), cost(constant)
+    constants = loss.constants(y, weight, width=shape[-1])
+    return loss.of(y, perfect, weight), loss.of_constants(constants, y, weight, shape=perfect.shape[1:])

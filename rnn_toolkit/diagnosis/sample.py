@@ -11,6 +11,7 @@ from rnn_toolkit.diagnosis.reading import count_batches, read_batches
 
 LARGEST_SAMPLE = 20_000_000  # values: 80 MB
 SCAN_SECONDS = 3.0
+FEWEST = 20  # rows, of which a share can be told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +81,12 @@ def _codes(x):
 def _joined(parts) -> np.ndarray | None:
     if parts[0] is None or isinstance(parts[0], dict | list | tuple):
         return None
-    width = max(part.shape[1] if part.ndim > 1 else 0 for part in parts)
-    if any(part.ndim > 1 and part.shape[1] < width for part in parts):  # batches of texts, padded to their own length
-        space = [[(0, 0), (0, width - part.shape[1]), *[(0, 0)] * (part.ndim - 2)] for part in parts]
-        parts = [np.pad(part, one) for part, one in zip(parts, space, strict=True)]
+    if parts[0].ndim > 1 and len({part.shape[1] for part in parts}) > 1:  # texts, padded to their own length
+        width = max(part.shape[1] for part in parts)
+        parts = [widened(part, width) for part in parts]
     return np.concatenate(parts)
+
+
+def widened(array: np.ndarray, width: int) -> np.ndarray:
+    """Return an array `(rows, steps, ...)` with zeros behind its steps."""
+    return np.pad(array, [(0, 0), (0, width - array.shape[1]), *[(0, 0)] * (array.ndim - 2)])

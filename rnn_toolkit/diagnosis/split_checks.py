@@ -2,163 +2,142 @@
 
 import numpy as np
 
-from rnn_toolkit.diagnosis.findings import Finding, percent
+from rnn_toolkit.diagnosis.case import Case
+from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
+from rnn_toolkit.diagnosis.sample import FEWEST
 from rnn_toolkit.tables.windows import Windows
 
-FEWEST = 20  # rows, of which a share can be told
 
-
-def leakage(case) -> Finding | None:
+@check("leakage", needs="validation")
+def leakage(case: Case) -> Finding | None:
     """Validation rows that training has seen the answers of, and answers among the inputs."""
     copied = _copied_target(case)
     if copied is not None:
         return copied
-    train, validation = case.data["training"], case.data["validation"]
-    if isinstance(train, Windows) and isinstance(validation, Windows):
-        shared = _shared_targets(train, validation)
+    if isinstance(case.train_data, Windows) and isinstance(case.validation_data, Windows):
+        shared = _shared_targets(case.train_data, case.validation_data)
     else:
         shared = _shared_steps(case)
     if shared <= case.limits["overlap"]:
         return None
-    return Finding(
-        "error",
+    return error(
         f"{percent(shared)} of the validation windows lie among the steps that training windows were cut from.",
         "Windows overlap, so a random split puts neighbours on both sides: the validation loss then praises memory.",
         "Split by time before cutting windows: `train, validation, test = rt.split_by_time(frame, task)`.",
     )
 
 
-def _copied_target(case):
-    y = case.train.y
-    if y is None or case.is_language_model or y.ndim > 3 or case.train.x.ndim != 3 or case.train.x.dtype.kind != "f":
+def _copied_target(case: Case) -> Finding | None:
+    x, y = case.train.x, case.train.y
+    if y is None or y.ndim > 3 or not case.is_sequence:
         return None
-    if y.dtype.kind != "f" and case.labels(case.train) is None:
+    if y.dtype.kind != "f" and case.labels("training") is None:
         return None
     target = y.reshape(len(y), -1)[:, 0].astype("float64")
     if np.ptp(target) == 0:
         return None
-    steps = case.train.x.astype("float64")
-    same = (steps == target[:, None, None]).mean(axis=0)  # (timesteps, features)
+    same = (x.astype("float64") == target[:, None, None]).mean(axis=0)  # (timesteps, features)
     if same.max() < case.limits["copied_target"]:
         return None
     step, feature = np.unravel_index(same.argmax(), same.shape)
-    return Finding(
-        "error",
+    return error(
         f"Feature {feature} at step {step} of the inputs equals the target in {percent(same.max())} of the rows.",
         "The answer stands among the inputs; where the model is used, it will not be there.",
         f"Take the column out, or cut the window before the target: `x = np.delete(x, {feature}, axis=2)`.",
     )
 
 
-def _shared_targets(train, validation) -> float:
-    def target_rows(windows):
-        rows = windows.starts[:, None] + windows.task.lookback + np.arange(windows.task.horizon)
-        return windows.table.times(rows.ravel()), np.asarray(windows.table.series_of(rows.ravel()))
+def _shared_targets(train: Windows, validation: Windows) -> float:
+    """Return the share of validation targets that are training targets."""
 
-    (times, series), (other_times, other_series) = target_rows(train), target_rows(validation)
-    seen = set(zip(series.tolist(), times.tolist(), strict=True))
-    pairs = list(zip(other_series.tolist(), other_times.tolist(), strict=True))
-    return float(np.mean([pair in seen for pair in pairs])) if pairs else 0.0
+    def targets(windows):
+        rows = (windows.starts[:, None] + windows.task.lookback + np.arange(windows.task.horizon)).ravel()
+        return list(
+            zip(np.asarray(windows.table.series_of(rows)).tolist(), windows.table.times(rows).tolist(), strict=True)
+        )
+
+    seen, others = set(targets(train)), targets(validation)
+    return float(np.mean([one in seen for one in others])) if others else 0.0
 
 
-def _shared_steps(case, length=4) -> float:
+def _shared_steps(case: Case, length=4) -> float:
     """Return the share of validation windows whose last steps lie within a training window."""
-    if case.validation is None or case.train.x.ndim != 3 or case.train.x.dtype.kind != "f":
+    if not case.is_sequence or case.train.x.shape[1] < 2 * length or len(case.validation) < FEWEST:
         return 0.0
-    if case.train.x.shape[1] < 2 * length or len(case.validation) < FEWEST:
-        return 0.0
-    inputs, others = case.train.x[:4_000], case.validation.x[:1_000]
-    runs = np.lib.stride_tricks.sliding_window_view(inputs, length, axis=1)  # (rows, places, features, length)
-    inner = np.ascontiguousarray(runs[:, :-1]).reshape(-1, inputs.shape[2] * length)  # whole rows are duplicates
-    varied = inner.std(axis=1) > 0
-    seen = set(_hashes(inner[varied]))
-    last = np.ascontiguousarray(np.moveaxis(others[:, -length:], 1, 2)).reshape(len(others), -1)
-    varied = last.std(axis=1) > 0
-    return float(np.mean([one in seen for one in _hashes(last[varied])])) if varied.any() else 0.0
+    runs = np.lib.stride_tricks.sliding_window_view(case.train.x[:4_000], length, axis=1)
+    inner = runs[:, :-1].reshape(-1, runs.shape[2] * length)  # without the last, as whole rows are duplicates
+    last = np.moveaxis(case.validation.x[:1_000, -length:], 1, 2).reshape(-1, inner.shape[1])
+    seen, others = ([row.tobytes() for row in rows[rows.std(axis=1) > 0]] for rows in (inner, last))
+    seen = set(seen)
+    return float(np.mean([one in seen for one in others])) if others else 0.0
 
 
-def duplicates(case) -> Finding | None:
-    """Rows that stand in training and in validation."""
-    if case.validation is None or len(case.validation) < FEWEST or case.is_language_model:
+@check("missing class")
+def missing_class(case: Case) -> Finding | None:
+    """Classes that training never shows."""
+    labels, others = case.labels("training"), case.labels("validation")
+    if labels is None or case.is_language_model or not case.train.is_whole:
         return None
-    train, validation = (
-        [one.reshape(len(one), -1) for one in sample.inputs] for sample in (case.train, case.validation)
+    seen = set(labels.tolist())
+    missing, where = sorted(set(() if others is None else others.tolist()) - seen), "in the validation rows"
+    if not missing and case.width > 1:
+        missing, where = sorted(set(range(case.width)) - seen), "among the outputs of the model"
+    if not missing or len(seen) < 2:
+        return None
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return warning(
+        f"Class {missing[0]}{more} stands {where}, but in no training row.",
+        "What was never shown is never answered.",
+        "Split so that each class is in both parts: `train_test_split(x, y, stratify=y)`; or leave the class out.",
     )
-    if any(a.shape[1] != b.shape[1] for a, b in zip(train, validation, strict=True)):  # texts, padded to their own
-        width = max(a.shape[1] for a in (*train, *validation))
-        train, validation = ([np.pad(a, [(0, 0), (0, width - a.shape[1])]) for a in one] for one in (train, validation))
-    seen = set(_hashes(np.concatenate(train, axis=1)))
-    share = float(np.mean([one in seen for one in _hashes(np.concatenate(validation, axis=1))]))
+
+
+@check("duplicates", needs="validation")
+def duplicates(case: Case) -> Finding | None:
+    """Rows that stand in training and in validation."""
+    if len(case.validation) < FEWEST or case.is_language_model:
+        return None
+    seen, rows = (
+        [b"".join(one.tobytes().rstrip(b"\0") for one in row) for row in zip(*sample.inputs, strict=True)]
+        for sample in (case.train, case.validation)  # without zeros behind: texts are padded to a width of their own
+    )
+    seen = set(seen)
+    share = float(np.mean([row in seen for row in rows]))
     if share <= case.limits["duplicates"]:
         return None
-    return Finding(
-        "warning",
+    return warning(
         f"{percent(share)} of the {len(case.validation):,} validation rows stand among the training rows, too.",
         "The network has seen their answers, so its validation loss is better than what new rows will give.",
         "Drop duplicates before the split: `frame = frame.drop_duplicates(subset=inputs)`.",
     )
 
 
-def _hashes(rows) -> list[bytes]:
-    rows = np.ascontiguousarray(rows)
-    return [row.tobytes() for row in rows]
-
-
-def missing_class(case) -> Finding | None:
-    """Classes that training never shows."""
-    labels = case.labels(case.train)
-    if labels is None or not len(labels) or case.is_language_model or not case.train.is_whole:
-        return None
-    seen = set(np.unique(labels).tolist())
-    later = case.labels(case.validation) if case.validation is not None else None
-    missing = sorted(set(np.unique(later).tolist()) - seen) if later is not None else []
-    where = "in the validation rows"
-    width = case.outputs["training"][0].shape[-1]
-    if not missing and width > 1:
-        missing, where = sorted(set(range(width)) - seen), "among the outputs of the model"
-    if not missing or len(seen) < 2:
-        return None
-    return Finding(
-        "warning",
-        f"Class {missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''} stands {where}, "
-        "but in no training row.",
-        "What was never shown is never answered.",
-        "Split so that each class is in both parts: `train_test_split(x, y, stratify=y)`; or leave the class out.",
-    )
-
-
-def different_distributions(case) -> Finding | None:
+@check("different distributions", needs="validation")
+def different_distributions(case: Case) -> Finding | None:
     """Training and validation that differ in kind."""
-    if case.validation is None or min(len(case.train), len(case.validation)) < FEWEST:
+    if min(len(case.train), len(case.validation)) < FEWEST:
         return None
-    found = _shifted_inputs(case) or _shifted_labels(case) or _shifted_tokens(case)
+    found = _shifted_inputs(case) or _shifted_labels(case)
     if found is None:
         return None
-    return Finding(
-        "warning",
+    return warning(
         found,
-        "What is learnt on the one holds on the other only as far as they are alike, so the validation loss says "
-        "little.",
-        "Look at both, `pd.DataFrame(x.reshape(-1, x.shape[-1])).describe()`; prepare them by the same code, scaled by "
-        "the "
-        "training rows, and draw them from the same source.",
+        "What is learnt on the one holds on the other only as far as they are alike: the validation loss says little.",
+        "Look at both, `pd.DataFrame(x.reshape(-1, x.shape[-1])).describe()`; prepare both by the same code.",
     )
 
 
-def _shifted_inputs(case):
-    if case.train.x.dtype.kind != "f" or case.train.x.ndim != 3:
+def _shifted_inputs(case: Case) -> str | None:
+    if not case.is_sequence:
         return None
-    samples = [case.train.x, case.validation.x]
+    samples, width = [case.train.x, case.validation.x], case.train.x.shape[2]
     inside = [case.received(split) for split in ("training", "validation")]
-    if inside[0] is not None and (case.rescales or inside[0].shape[2] != case.train.x.shape[2]):
-        samples = inside
-    width = 1 if samples is inside else case.train.x.shape[2]  # a model's own channels are looked at together
+    if inside[0] is not None and (case.rescales or inside[0].shape[2] != width):
+        samples, width = inside, 1  # a model's own channels are looked at together
     first, second = (one.reshape(-1, width).astype("float64") for one in samples)
-    if first.shape[1] != second.shape[1]:
-        return None
     spread = first.std(axis=0)
-    shift = np.abs(second.mean(axis=0) - first.mean(axis=0)) / np.where(spread > 0, spread, np.inf)
-    ratio = second.std(axis=0) / np.where(spread > 0, spread, np.inf)
+    spread = np.where(spread > 0, spread, np.inf)
+    shift, ratio = np.abs(second.mean(axis=0) - first.mean(axis=0)) / spread, second.std(axis=0) / spread
     feature = int(np.argmax(shift))
     if shift[feature] > case.limits["input_shift"]:
         return (
@@ -171,32 +150,14 @@ def _shifted_inputs(case):
     return None
 
 
-def _shifted_labels(case):
-    labels, others = case.labels(case.train), case.labels(case.validation)
+def _shifted_labels(case: Case) -> str | None:
+    labels, others = case.labels("training"), case.labels("validation")
     if labels is None or others is None or case.is_language_model or min(len(labels), len(others)) < FEWEST:
         return None
     apart = _total_variation(labels, others)
     if apart <= case.limits["label_shift"]:
         return None
     return f"The shares of the classes differ by {percent(apart)} between training and validation."
-
-
-def _shifted_tokens(case):
-    if not case.is_text:
-        return None
-    codes, others = (sample.x[sample.x > 0] for sample in (case.train, case.validation))
-    if min(len(codes), len(others)) < 1_000:
-        return None
-    half = len(case.train) // 2
-    first, second = (part[part > 0] for part in (case.train.x[:half], case.train.x[half:]))
-    apart = _total_variation(codes, others) - _total_variation(first, second)
-    if apart <= case.limits["token_shift"]:
-        return None
-    return (
-        f"The shares of the tokens differ by {percent(apart)} between training and validation, beyond what two halves "
-        f"of "
-        "training differ by."
-    )
 
 
 def _total_variation(first, second) -> float:

@@ -1,10 +1,10 @@
 """What every model is made of, whatever it reads.
 
 padding.py        sequences of different length as one array
+probing.py        a model's layers and their outputs, seen from outside
 recurrent.py      recurrent layers: the cells, and all that is known of them
+gates.py          the gates of recurrent layers, seen from outside
 pooling.py        one vector for a sequence of steps
 dropping.py       what a recurrent network drops, or pays for, while it trains
 optimization.py   optimizers, learning-rate schedules, clipping
-probing.py        a model's layers and their outputs, seen from outside
-gates.py          the gates of recurrent layers, seen from outside
 """

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from rnn_toolkit._checks import check_share
+from rnn_toolkit.networks.recurrent import cell_of
 
 
 @keras.saving.register_keras_serializable("rnn_toolkit")
@@ -13,7 +14,7 @@ class WeightDrop(keras.layers.Wrapper):
     Unlike `recurrent_dropout` it leaves a GPU's fast kernel in use.
 
     Args:
-        layer: A `keras.layers.LSTM`, `GRU` or `SimpleRNN`.
+        layer: A recurrent layer with weights from state to state: `keras.layers.LSTM`, `GRU` or `SimpleRNN`.
         rate: Share of the recurrent kernel to drop.
 
     Source: Wan et al., 2013, "Regularization of neural networks using DropConnect", ICML; on recurrent kernels, Merity
@@ -21,10 +22,12 @@ class WeightDrop(keras.layers.Wrapper):
     """
 
     def __init__(self, layer, rate: float = 0.5, **kwargs):
-        if not isinstance(layer, keras.layers.LSTM | keras.layers.GRU | keras.layers.SimpleRNN):
+        known = cell_of(layer.cell) if isinstance(layer, keras.layers.RNN) else None
+        if known is None or not known.recurrent:
             raise TypeError(
-                f"`layer` must be a recurrent Keras layer. Received: {type(layer).__name__}. Pass an LSTM, a GRU or a "
-                "SimpleRNN; wrap the layers inside a Bidirectional one by one."
+                "`layer` must be a recurrent layer with weights from state to state. Received: "
+                f"{type(layer).__name__}. Pass an LSTM, a GRU or a SimpleRNN; wrap the layers inside a Bidirectional "
+                "one by one."
             )
         check_share(rate, "rate")
         super().__init__(layer, **kwargs)
@@ -37,12 +40,16 @@ class WeightDrop(keras.layers.Wrapper):
         kwargs["mask"] = mask
         if not training:
             return self.layer(inputs, training=training, **kwargs)
-        cell, kernel = self.layer.cell, self.layer.cell.recurrent_kernel
+        cell = self.layer.cell
+        kernels = {name: getattr(cell, name) for name in cell_of(cell).recurrent}
         try:
-            cell.recurrent_kernel = keras.random.dropout(ops.convert_to_tensor(kernel), self.rate, seed=self._seeds)
+            for name, kernel in kernels.items():
+                thinner = keras.random.dropout(ops.convert_to_tensor(kernel), self.rate, seed=self._seeds)
+                setattr(cell, name, thinner)
             return self.layer(inputs, training=training, **kwargs)
         finally:
-            cell.recurrent_kernel = kernel
+            for name, kernel in kernels.items():
+                setattr(cell, name, kernel)
 
     def compute_mask(self, inputs, mask=None):
         """Return the mask that the layer hands on."""

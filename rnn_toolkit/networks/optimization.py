@@ -8,19 +8,17 @@ from keras import ops
 
 from rnn_toolkit._checks import one_of, whole_number
 
-SCHEDULES = ("constant", "exponential", "cosine", "warmup_cosine", "one_cycle", "plateau")
+SCHEDULES = ("constant", "exponential", "cosine", "warmup_cosine", "one_cycle")
 WARMUP = {"warmup_cosine": 0.05, "one_cycle": 0.3}  # share of the steps in which the rate rises
 RISE = 25  # times the rate that a warm-up starts from
 DECAY = 0.01  # what "exponential" leaves of the rate
-CLIP_QUANTILE = 0.9  # of the recent norms; AutoClip takes 0.1, and so scales nine steps of ten
-RECENT_STEPS = 100  # whose norms are kept
 
 
 def make_optimizer(
     learning_rate: float = 1e-3,
     *,
     schedule: str | None = None,
-    clip: float | str | None = "auto",
+    clip: float | None = 1.0,
     weight_decay: float = 0.0,
     steps: int | None = None,
     average: float | None = None,
@@ -28,19 +26,19 @@ def make_optimizer(
 ) -> keras.optimizers.Optimizer:
     """Make an Adam optimizer that clips gradients, decays weights and follows a schedule.
 
-    `plot_schedule` draws the schedules. All but "constant" and "plateau" are made for `steps` training steps: trained
-    for longer, "exponential" falls on, and the others stay at zero, where nothing is learnt.
+    `plot_schedule` draws the schedules. All but "constant" are made for `steps` training steps: trained for longer,
+    "exponential" falls on, and the others stay at zero, where nothing is learnt.
+
+    Beside the schedule, `ReduceLROnPlateau`, one of the `default_callbacks`, halves the rate whenever the loss has not
+    fallen for a while, also a constant one.
 
     Args:
         learning_rate: Highest learning rate.
         schedule: How the rate changes from step to step. "constant", or `None`: not at all. "exponential": down to a
             hundredth of it. "cosine": down to zero along half a cosine. "warmup_cosine": likewise, after a rise from
             1/25 of it in the first 5 % of the steps, for a training that is unstable at first. "one_cycle": the same
-            with a rise in the first 30 %, which bears a rate three to ten times higher. "plateau": constant in the
-            optimizer; the plateau callback among `default_callbacks` lowers it when the loss no longer falls.
-        clip: Largest global norm of the gradients. "auto" takes the 0.9 quantile of the norms of the last 100 steps,
-            so that a gradient far above what this model, loss and batch size usually give is cut down, whatever their
-            scale; steps not taken yet count as norms of 1, the usual limit. `None` never clips.
+            with a rise in the first 30 %, which bears a rate three to ten times higher.
+        clip: Largest global norm of the gradients: larger ones are cut down to it. `None` never clips.
         weight_decay: Decoupled decay a step, of kernels only: biases, embeddings and normalisations are left alone.
         steps: Training steps in all, which the schedules need: `epochs * len(train)`.
         average: Momentum of a moving average of the weights, between 0 and 1 (0.999 averages about the last 1,000
@@ -49,8 +47,7 @@ def make_optimizer(
             `fine_tune` does it; `None` trains all at one rate.
 
     Returns:
-        `keras.optimizers.Adam`, or `AdamW` with weight decay or `rate_factors`; with clip="auto" a class of ours
-            beneath them, which keeps the recent norms among its variables, saved and resumed with the rest.
+        `keras.optimizers.Adam`, or a class of ours beneath `AdamW` with weight decay or `rate_factors`.
 
     Raises:
         TypeError: If `steps` is no whole number.
@@ -59,37 +56,35 @@ def make_optimizer(
 
     Example:
         >>> optimizer = make_optimizer(0.01, schedule="cosine", steps=100)
-        >>> optimizer.clip_quantile, round(float(optimizer.learning_rate), 4)
-        (0.9, 0.01)
+        >>> optimizer.global_clipnorm, round(float(optimizer.learning_rate), 4)
+        (1.0, 0.01)
 
     Source: Clipping by the global norm: Pascanu et al., 2013, "On the difficulty of training recurrent neural
-        networks", ICML; they choose the limit by the norms that a training shows. At a quantile of them: Seetharaman et
-        al., 2020, "AutoClip", MLSP; of all norms so far, where we forget those of a hundred steps ago. Decoupled decay:
-        Loshchilov and Hutter, 2019, ICLR. Exponential and plateau: Senior et al., 2013, "An empirical study of learning
-        rates in deep neural networks for speech recognition", ICASSP; the hundredth is our choice. Cosine: Loshchilov
-        and Hutter, 2017, ICLR. Warm-up: Goyal et al., 2017, arXiv:1706.02677, in 5 of 90 epochs. One cycle: Smith,
-        2018, arXiv:1803.09820; 30 % and 1/25 are the defaults of PyTorch's `OneCycleLR`.
+        networks", ICML. Decoupled decay: Loshchilov and Hutter, 2019, ICLR. Exponential: Senior et al., 2013, "An
+        empirical study of learning rates in deep neural networks for speech recognition", ICASSP; the hundredth is our
+        choice. Cosine: Loshchilov and Hutter, 2017, ICLR. Warm-up: Goyal et al., 2017, arXiv:1706.02677, in 5 of 90
+        epochs. One cycle: Smith, 2018, arXiv:1803.09820; 30 % and 1/25 are the defaults of PyTorch's `OneCycleLR`.
     """
-    if clip is not None and clip != "auto" and (isinstance(clip, str) or clip <= 0):
-        raise ValueError(f"`clip` must be a positive number, 'auto' or None. Received: {clip!r}.")
+    if clip is not None and (isinstance(clip, str) or not 0 < clip < float("inf")):
+        raise ValueError(f"`clip` must be a positive number, or None. Received: {clip!r}. Try 1.0.")
     if average is not None and (isinstance(average, bool) or not 0 < average < 1):
         raise ValueError(f"`average` must lie between 0 and 1, or be None. Received: {average!r}. Try 0.999.")
     rate = learning_rates("constant" if schedule is None else schedule, learning_rate, steps)
-    options = {"clip_quantile": CLIP_QUANTILE} if clip == "auto" else {"global_clipnorm": clip}
+    options = {"global_clipnorm": clip}
     if average is not None:
         options |= {"use_ema": True, "ema_momentum": average}
     if rate_factors is not None:
         return LayerwiseAdamW(rate, rate_factors=rate_factors, weight_decay=weight_decay, **options)
-    if not weight_decay:
-        return (QuantileClippedAdam if clip == "auto" else keras.optimizers.Adam)(rate, **options)
-    return KernelDecayAdamW(rate, weight_decay=weight_decay, **options)
+    if weight_decay:
+        return KernelDecayAdamW(rate, weight_decay=weight_decay, **options)
+    return keras.optimizers.Adam(rate, **options)
 
 
 class QuantileClipping:
-    """Mixin for an optimizer: clip gradients at a quantile of the global norms of the last steps.
+    """Mixin: clip gradients at a quantile of the global norms of the last steps, once `make_optimizer`'s way to clip.
 
-    The limit comes from the steps before, so that a gradient cannot raise its own. Norms count as they are before
-    clipping; zero and what is not finite do not count.
+    On the adding problem it was no better than a norm of 1, so that nothing makes it any more. It stays for models and
+    runs of earlier versions, which open and go on with the optimizer that they began with.
 
     Args:
         clip_quantile: Share of the recent norms that are not above the limit, above 0 to 1; `None` leaves clipping to
@@ -102,18 +97,15 @@ class QuantileClipping:
 
     def build(self, variables):
         """Make the variables."""
-        if self.built:
-            return
-        super().build(variables)
-        if self.clip_quantile is not None:
-            # The latest comes last; ones, the usual limit, stand for steps not taken yet: a first gradient of 300 would
-            # weigh on Adam's second moments for a thousand steps. Replicas share the mean of theirs.
-            options = {"dtype": "float32", "aggregation": "mean", "name": "recent_norms"}
-            self.recent_norms = self.add_variable((RECENT_STEPS,), initializer="ones", **options)
+        if not self.built:
+            super().build(variables)
+            if self.clip_quantile is not None:  # the latest comes last; ones stand for steps not taken yet
+                options = {"dtype": "float32", "aggregation": "mean", "name": "recent_norms"}
+                self.recent_norms = self.add_variable((100,), initializer="ones", **options)
 
     def clip_limit(self):
         """Return the largest norm that the next step may have."""
-        return ops.sort(ops.convert_to_tensor(self.recent_norms))[math.ceil(self.clip_quantile * RECENT_STEPS) - 1]
+        return ops.sort(ops.convert_to_tensor(self.recent_norms))[math.ceil(self.clip_quantile * 100) - 1]
 
     def get_config(self):
         """Return the arguments of the constructor."""
@@ -124,9 +116,8 @@ class QuantileClipping:
             return super()._clip_gradients(grads)
         grads = [_rows_added(gradient) for gradient in grads]
         norm = ops.sqrt(sum(ops.sum(ops.square(ops.cast(one, "float32"))) for one in grads if one is not None))
-        limit = self.clip_limit()
+        limit, kept = self.clip_limit(), ops.convert_to_tensor(self.recent_norms)
         counts = ops.logical_and(norm > 0, norm < float("inf"))
-        kept = ops.convert_to_tensor(self.recent_norms)
         self.recent_norms.assign(ops.where(counts, ops.append(kept[1:], norm), kept))
         scale = ops.where(norm > limit, limit / norm, 1.0)
         return [None if one is None else one * ops.cast(scale, one.dtype) for one in grads]
@@ -142,6 +133,23 @@ def _rows_added(gradient):
 @keras.saving.register_keras_serializable("rnn_toolkit")
 class QuantileClippedAdam(QuantileClipping, keras.optimizers.Adam):
     """Adam that clips gradients at a quantile of their recent norms."""
+
+
+def clip_as_begun(model, stored: dict) -> bool:
+    """Let a model clip at a quantile if its run began so, under an earlier version's default, and say whether.
+
+    Args:
+        model: A compiled model. One whose optimizer is not clipped by the present default is left alone.
+        stored: Arguments of the optimizer that the run began with.
+    """
+    optimizer, kinds = model.optimizer, {keras.optimizers.Adam: QuantileClippedAdam}
+    kinds |= {KernelDecayAdamW: KernelDecayAdamW, LayerwiseAdamW: LayerwiseAdamW}
+    if not stored.get("clip_quantile") or type(optimizer) not in kinds or optimizer.global_clipnorm != 1.0:
+        return False
+    clipping = {"global_clipnorm": None, "clip_quantile": stored["clip_quantile"]}
+    model.optimizer = kinds[type(optimizer)].from_config(optimizer.get_config() | clipping)
+    model.train_function = None  # which holds the optimizer before
+    return True
 
 
 @keras.saving.register_keras_serializable("rnn_toolkit")
@@ -211,7 +219,7 @@ def learning_rates(
     if not 0 < learning_rate < float("inf"):
         raise ValueError(f"`learning_rate` must be positive. Received: {learning_rate}. Try 1e-3.")
     learning_rate = float(learning_rate)
-    if schedule in ("constant", "plateau"):
+    if schedule == "constant":
         return learning_rate
     if steps is None:
         raise ValueError(f"schedule={schedule!r} needs the number of training steps. Pass steps=epochs * len(train).")

@@ -1,4 +1,4 @@
-"""Looking at a model from outside: its layers by name, their outputs, their gates, its first non-finite value."""
+"""A model's layers and their outputs, seen from outside."""
 
 import contextlib
 import functools
@@ -109,7 +109,10 @@ def compiled(model, collect=lambda run: run()):
 
 
 def compiled_forward(model):
-    """Return a function from inputs to `{name: (layer, output, (x, states, mask) or None)}` of the innermost layers."""
+    """Return a function from inputs to `{name: (layer, output, arguments)}` of the innermost layers.
+
+    The arguments are those of recurrent layers, inputs, states and mask, and `None` of others.
+    """
     leaves = {name: layer for name, layer in named_layers(model).items() if not _inner_layers(layer)}
     leaves = {name: one for name, one in leaves.items() if not isinstance(one, keras.layers.InputLayer)}
 
@@ -121,10 +124,10 @@ def compiled_forward(model):
             values = next((one for one in keras.tree.flatten(output) if "float" in str(one.dtype)), None)
             if name in found or values is None or any(values is one for one in args):  # dropout hands its inputs on
                 continue
-            arguments = dict(zip(("sequences", "initial_state", "mask"), args, strict=False)) | kwargs
-            is_cell = isinstance(leaves[name], keras.layers.SimpleRNN | keras.layers.LSTM | keras.layers.GRU)
             names = ("sequences", "initial_state", "mask")
-            found[name] = (values, tuple(arguments.get(one) for one in names) if is_cell else None)
+            arguments = dict(zip(names, args, strict=False)) | kwargs
+            is_recurrent = isinstance(leaves[name], keras.layers.RNN)
+            found[name] = (values, tuple(arguments.get(one) for one in names) if is_recurrent else None)
         return found
 
     run = compiled(model, collect)

@@ -83,8 +83,8 @@ class Table(Layout):
         firsts = np.maximum(begins - self.task.lookback, self.offsets[:-1])
         lasts = ends - self.task.lookback - self.task.horizon
         kind = "int32" if len(self) < np.iinfo("int32").max else "int64"
-        starts = [np.arange(first, last + 1, stride, dtype=kind) for first, last in zip(firsts, lasts, strict=True)]
-        starts = np.concatenate(starts)
+        each = [np.arange(first, last + 1, stride, dtype=kind) for first, last in zip(firsts, lasts, strict=True)]
+        starts = np.concatenate(each)
         if self.observed.all():
             return starts
         present = np.concatenate([[0], np.cumsum(self.observed.any(axis=1))])

@@ -215,7 +215,7 @@ def split_by_time(
             problem = f"it has {rows} rows, the horizon {task.horizon}" if rows < task.horizon else "no target is there"
             raise ValueError(f"The {name} split has no window: {problem}. Received: {received}. Change the shares.")
         parts.append(Windows.of_table(table, starts, batch_size=batch_size, shuffle=is_train, seed=seed))
-    return tuple(parts)
+    return parts[0], parts[1], parts[2]
 
 
 def _borders(layout, *, validation, test, gap) -> dict[str, tuple[np.ndarray, np.ndarray]]:

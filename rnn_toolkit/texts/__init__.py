@@ -9,14 +9,13 @@ streams.py       one long text -> streams for a language model
 tags.py          tokens and their tags -> batches
 layers.py        the layers between texts as codes and labels by name
 next_token.py    the state that a language model carries from batch to batch
-ngrams.py        a linear model of words and their pairs: fitted, and as a layer
-evaluation.py    scores of tags and language models, beside counts
+ngrams.py        a linear model of words and their pairs: fitted, and read by a network
+evaluation.py    scores of tags and language models beside counts, and of what was copied
 models.py        a vocabulary -> compiled keras.Sequential
 transfer.py      from a language model to a classifier
 recognition.py   model + texts -> labels and tags
-calibration.py   model + held-out texts -> how sure it is, and how much of it its network
 explanation.py   the words that spoke for a label
-sampling.py      how the next token is chosen
+sampling.py      how the next token is chosen: likeliest, drawn, from the likeliest few
 generation.py    model + prompt -> text
 plots.py         pictures of an explained text
 """

@@ -1,4 +1,4 @@
-"""From texts to numbers that a model takes: right-padded batches, and the streams a language model reads."""
+"""From texts and their labels to numbers that a model takes: right-padded batches, texts of like length together."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,7 +11,7 @@ from rnn_toolkit.texts.labels import encode_labels, sample_weights
 from rnn_toolkit.texts.vocabulary import PADDING, UNKNOWN, Vocabulary, check_vocabulary
 
 
-class _Batches(keras.utils.PyDataset):
+class RepeatableBatches(keras.utils.PyDataset):
     """Batches that depend on their index and on the epoch alone, so that each can be had again."""
 
     def on_epoch_end(self):
@@ -19,7 +19,7 @@ class _Batches(keras.utils.PyDataset):
         self.set_epoch(self.epoch + 1)
 
 
-class TextBatches(_Batches):
+class TextBatches(RepeatableBatches):
     """Right-padded batches of texts; made by `text_batches`.
 
     Attributes:
@@ -32,11 +32,13 @@ class TextBatches(_Batches):
     """
 
     def __init__(
-        self, codes, lengths, targets, *, classes, vocabulary, batch_size, bucket, shuffle, seed, weights=None
+        self, codes, lengths, targets, *, weights=None, classes, vocabulary, batch_size, bucket, shuffle, seed
     ):
         super().__init__()
-        self.weights = weights
-        self.lengths, self.targets, self.classes = np.maximum(lengths, 1), targets, classes
+        if not len(lengths):
+            raise ValueError("`texts` is empty. Pass at least one text.")
+        one_of(bucket, "bucket", ("auto", True, False))
+        self.lengths, self.targets, self.weights, self.classes = np.maximum(lengths, 1), targets, weights, classes
         self.vocabulary, self.batch_size = vocabulary, batch_size
         self._codes = np.insert(codes, np.cumsum(lengths)[lengths == 0], UNKNOWN)
         self._starts = np.cumsum(self.lengths) - self.lengths
@@ -147,10 +149,7 @@ def text_batches(
         ([[3, 2, 0, 0, 0, 0, 0, 0], [4, 0, 0, 0, 0, 0, 0, 0]], [1, 0])
     """
     check_options(vocabulary, batch_size=batch_size, seed=seed, length=1 if length is None else length)
-    one_of(bucket, "bucket", ("auto", True, False))
     texts, targets = checked_texts(texts), None
-    if not texts:
-        raise ValueError("`texts` is empty. Pass at least one text.")
     if labels is not None:
         targets, classes = encode_labels(labels, classes, len(texts))
     weights = None if class_weight is None else sample_weights(class_weight, targets, classes)
@@ -169,6 +168,7 @@ def _width(lengths):
 
 
 def check_options(vocabulary, *, seed, **counts):
+    """Raise unless there is a vocabulary, the seed is a whole number from 0 on, and the counts are some from 1 on."""
     check_vocabulary(vocabulary)
     whole_number(seed, "seed", minimum=0)
     for name, count in counts.items():
@@ -176,7 +176,7 @@ def check_options(vocabulary, *, seed, **counts):
 
 
 def check_labelled(batches, name, *, vocabulary, classes, multi_label):
-    """Say what batches lack to be labelled texts for a classifier."""
+    """Raise unless these are labelled texts for a classifier of these classes."""
     if not isinstance(batches, TextBatches):
         raise TypeError(
             f"`{name}` must be labelled batches. Received: {type(batches).__name__}. Pass what `rt.text_batches` made "

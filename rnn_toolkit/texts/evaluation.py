@@ -1,4 +1,7 @@
-"""How good a language model is: the cost of each token, beside what counting words and pairs of words reaches."""
+"""Scores: of tags, by token and by span; of a language model, beside counts; and how much of a text is copied.
+
+What a classifier of texts is worth, `sklearn.metrics` says.
+"""
 
 import itertools
 import re
@@ -11,12 +14,15 @@ import pandas as pd
 from keras import ops
 
 from rnn_toolkit._checks import has_columns, whole_number
-from rnn_toolkit.texts.inputs import checked_texts, is_missing
+from rnn_toolkit.texts.inputs import checked_texts
+from rnn_toolkit.texts.labels import plain_rows
 from rnn_toolkit.texts.layers import text_layer_of
 from rnn_toolkit.texts.next_token import NextToken
-from rnn_toolkit.texts.streams import TokenStreams, encode_joined
+from rnn_toolkit.texts.streams import encode_joined
 from rnn_toolkit.texts.tags import tag_rows
-from rnn_toolkit.texts.vocabulary import Vocabulary
+
+_STEPS = 256  # tokens of a text that a language model reads at once
+_DISCOUNT = 0.75  # where no pair occurs just once; Jurafsky and Martin, "Speech and language processing", chapter 3
 
 
 @keras.saving.register_keras_serializable("rnn_toolkit")
@@ -77,6 +83,8 @@ def score_tags(actual: Iterable[Sequence], predicted: pd.DataFrame | Iterable[Se
     """
     actual = tag_rows(actual, "actual")
     lengths = [len(row) for row in actual]
+    if not sum(lengths):
+        raise ValueError("`actual` holds no tag: there is nothing to score. Pass texts with tokens.")
     if isinstance(predicted, pd.DataFrame):
         has_columns(predicted.columns, ["tag"], "`predicted`")
         if len(predicted) != sum(lengths):
@@ -84,16 +92,9 @@ def score_tags(actual: Iterable[Sequence], predicted: pd.DataFrame | Iterable[Se
                 f"`predicted` has {len(predicted)} rows, but `actual` {sum(lengths)} tags. Pass the table that "
                 "`rt.tag` returns for the same texts."
             )
-        ends = np.cumsum(lengths).tolist()
-        column = predicted["tag"].tolist()
-        predicted = [column[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+        predicted = np.split(predicted["tag"].to_numpy(), np.cumsum(lengths)[:-1])
     predicted = tag_rows(predicted, "predicted", lengths, where="`actual` has {}")
-    if not sum(lengths):
-        raise ValueError("`actual` holds no tag: there is nothing to score. Pass texts with tokens.")
-    for name, rows in (("actual", actual), ("predicted", predicted)):
-        for place, row in enumerate(rows):
-            if any(is_missing(one) for one in row):
-                raise ValueError(f"`{name}` misses a tag at position {place}. Drop that text, or tag it.")
+    actual, predicted = plain_rows(actual, "actual"), plain_rows(predicted, "predicted")
     true, given = (list(itertools.chain.from_iterable(rows)) for rows in (actual, predicted))
     right = [one for one, other in zip(true, given, strict=True) if one == other]
     tables = {"token": _rates(right, given, true)}
@@ -131,25 +132,18 @@ def _rates(*found) -> pd.DataFrame:
     return table.assign(support=[*support, support[-1]])
 
 
-_STEPS = 256  # tokens of a plain text read at once
-_DISCOUNT = 0.75  # where no pair occurs just once; Jurafsky and Martin, "Speech and language processing", chapter 3
-
-
-def score_language_model(
-    model: keras.Model, test: TokenStreams | str | Iterable[str], *, train: TokenStreams | str | Iterable[str]
-) -> pd.DataFrame:
+def score_language_model(model: keras.Model, test: str | Iterable[str], *, train: str | Iterable[str]) -> pd.DataFrame:
     """Score what a language model expects of a text, beside two baselines that count tokens.
 
-    All rows are scored on the same tokens: each that follows another. A plain text is read as one, from its beginning
-    to its last token; `TokenStreams` are read side by side, as in training, which is faster, costs a little at the
-    beginning of each stream, and leaves out what they drop. The model's own state is left alone.
+    All rows are scored on the same tokens: each that follows another. The text is read from its beginning to its last
+    token, each with the state of all before it; the state that the model keeps is left alone.
 
     An unknown token counts as any other, as one of the class "unknown": so does it in the baselines. Which of the
     unknown words it was, nobody is asked; compare vocabularies by `bits_per_character` only where little is unknown.
 
     Args:
         model: A model of `build_language_model`.
-        test: The text to score, or several, joined by new lines, as in `language_model_batches`; or its batches.
+        test: The text to score, or several, joined by new lines, as in `language_model_batches`.
         train: The text that the model learnt from, likewise: the baselines are fitted to it.
 
     Returns:
@@ -159,8 +153,7 @@ def score_language_model(
         hesitates between n equally likely tokens has n. `tokens`: how many were scored.
 
     Raises:
-        TypeError, ValueError: If the model is no language model, a text is none or has nothing to score, or batches
-            were made with another vocabulary.
+        TypeError, ValueError: If the model is no language model, or a text is none or has nothing to score.
 
     Example:
         >>> from rnn_toolkit import build_language_model, fit_vocabulary
@@ -177,26 +170,17 @@ def score_language_model(
     """
     core = text_layer_of(model, NextToken)
     vocabulary = core.embedding.vocabulary
-    learnt = _codes(train, "train", vocabulary)
-    if not len(learnt):
-        raise ValueError("`train` holds no token to count. Pass the text that the model learnt from.")
-    if isinstance(test, TokenStreams):
-        _check_vocabulary(test, "test", vocabulary)
-        batches = (test[place] for place in range(len(test)))
-    else:
-        codes = _codes(test, "test", vocabulary)
-        if len(codes) < 2:
-            raise ValueError(f"`test` has {len(codes)} tokens, but it takes two for one to follow. Pass more text.")
-        batches = _pieces(codes)
-    costs, pairs = _read(core, batches)  # (streams, tokens) and (streams, tokens, 2)
-    counted = _Counts(learnt, len(vocabulary))
-    before, targets = pairs[..., 0].ravel(), pairs[..., 1].ravel()
+    learnt, codes = encode_joined(train, vocabulary, name="train"), encode_joined(test, vocabulary, name="test")
+    if len(codes) < 2:
+        raise ValueError(f"`test` has {len(codes)} tokens, but it takes two for one to follow. Pass more text.")
+    before, targets = codes[:-1], codes[1:]
+    counts = _Counts(learnt, len(vocabulary))
     nats = {
-        "model": costs.sum(dtype="float64") / len(targets),
-        "bigram": -np.log(counted.bigram(before, targets)).mean(),
-        "unigram": -np.log(counted.unigram(targets)).mean(),
+        "model": _costs(core, before, targets).mean(dtype="float64"),
+        "bigram": -np.log(counts.bigram(before, targets)).mean(),
+        "unigram": -np.log(counts.unigram[targets]).mean(),
     }
-    characters = sum(len(vocabulary.decode(stream)) for stream in pairs[..., 1])
+    characters = len(vocabulary.decode(targets))
     scores = pd.DataFrame({"nats": nats}).rename_axis("predictor")
     scores["bits_per_character"] = scores["nats"] * len(targets) / (np.log(2) * characters)
     scores["perplexity"] = np.exp(scores["nats"])
@@ -209,36 +193,27 @@ class _Counts:
     Args:
         codes: The text.
         size: Codes of the vocabulary. All but padding may come next.
+
+    Attributes:
+        unigram: The probability of each code, wherever it stands.
     """
 
     def __init__(self, codes, size):
-        self.size = size
-        self._unigram = (np.bincount(codes, minlength=size) + 1) / (len(codes) + size - 1)
-        codes = codes.astype("int64")
-        self._pairs, self._counts = np.unique(codes[:-1] * size + codes[1:], return_counts=True)
+        codes, self.size = codes.astype("int64"), size  # a pair is one number, too large for int32
+        self.unigram = (np.bincount(codes, minlength=size) + 1) / (len(codes) + size - 1)
+        self._pairs = pd.Series(codes[:-1] * size + codes[1:]).value_counts()
         self._before = np.bincount(codes[:-1], minlength=size)
-        self._kinds = np.bincount(self._pairs // size, minlength=size)  # different tokens behind each token
-        once, twice = ((self._counts == number).sum() for number in (1, 2))
+        self._kinds = np.bincount(self._pairs.index // size, minlength=size)  # different tokens behind each token
+        once, twice = ((self._pairs == number).sum() for number in (1, 2))
         self.discount = once / (once + 2 * twice) if once else _DISCOUNT
-
-    def unigram(self, targets):
-        """Return the probability of each target, wherever it stands."""
-        return self._unigram[targets]
 
     def bigram(self, before, targets):
         """Return the probability of each target behind the token before it."""
-        wanted = before.astype("int64") * self.size + targets
-        places = np.searchsorted(self._pairs, wanted)
-        places[places == len(self._pairs)] = 0
-        if len(self._pairs):
-            counts = np.where(self._pairs[places] == wanted, self._counts[places], 0)
-        else:
-            counts = np.zeros(len(wanted))
-        total = self._before[before]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            seen = np.maximum(counts - self.discount, 0) / total
-            rest = self.discount * self._kinds[before] / total
-        return np.where(total, seen + rest * self.unigram(targets), self.unigram(targets))
+        pairs = before.astype("int64") * self.size + targets
+        total, unigram = self._before[before], self.unigram[targets]
+        seen = np.maximum(self._pairs.reindex(pairs, fill_value=0).to_numpy() - self.discount, 0)
+        smoothed = (seen + self.discount * self._kinds[before] * unigram) / np.maximum(total, 1)
+        return np.where(total, smoothed, unigram)
 
 
 class _Costs(keras.layers.Layer):
@@ -250,53 +225,24 @@ class _Costs(keras.layers.Layer):
 
     def call(self, inputs):
         codes, targets, *states = inputs
-        logits, states = self.core.read(codes, states, training=False)
+        logits, states = self.core.read(codes, states)
         logits = ops.cast(logits, "float32")  # (batch, timesteps, codes)
         chosen = ops.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
         return [ops.logsumexp(logits, axis=-1) - chosen, *states]
 
 
-def _read(core, batches):
-    """Return the cost of each target, and each pair of a token and its target, stream by stream."""
-    inputs = [keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="int32")]
-    inputs += [keras.Input(state.shape[1:], dtype=state.dtype) for state in core.no_states(1)]
-    reader = keras.Model(inputs, _Costs(core)(inputs))
-    costs, pairs, states = [], [], None
-    for x, y in batches:
-        if states is None:
-            states = [ops.convert_to_numpy(state) for state in core.no_states(len(x))]
-        x, num_targets = np.abs(x), y.shape[1]
-        if costs and num_targets < costs[0].shape[1]:  # the end of a plain text, filled up to the width of the others
-            filling = ((0, 0), (0, costs[0].shape[1] - num_targets))
-            cost, *states = reader.predict_on_batch([np.pad(x, filling), np.pad(y, filling), *states])
-        else:
-            cost, *states = reader.predict_on_batch([x, y, *states])
-        costs.append(cost[:, :num_targets])
-        pairs.append(np.stack([x, y], axis=-1))
-    return np.concatenate(costs, axis=1), np.concatenate(pairs, axis=1)
-
-
-def _pieces(codes):
-    """Yield a text in pieces of one row, and the tokens that follow."""
-    for first in range(0, len(codes) - 1, _STEPS):
-        piece = codes[None, first : first + _STEPS + 1]
-        yield piece[:, :-1], piece[:, 1:]
-
-
-def _codes(text, name, vocabulary: Vocabulary) -> np.ndarray:
-    """Return the codes of a text, of several or of batches."""
-    if isinstance(text, TokenStreams):
-        _check_vocabulary(text, name, vocabulary)
-        return text.codes
-    return encode_joined(text, vocabulary, name=name)
-
-
-def _check_vocabulary(streams, name, vocabulary):
-    if streams.vocabulary != vocabulary:
-        raise ValueError(
-            f"`{name}` was made with another vocabulary ({streams.vocabulary}) than the model ({vocabulary}). Make it "
-            "with the model's, or pass the text itself."
-        )
+def _costs(core, before, targets) -> np.ndarray:
+    """Return the cost of each target, from a text that is read in pieces of one length, compiled once."""
+    steps = min(_STEPS, len(targets))
+    filled = (np.pad(codes, (0, -len(codes) % steps)).reshape(-1, 1, steps) for codes in (before, targets))
+    states = [ops.convert_to_numpy(state) for state in core.no_states(1)]
+    inputs = [keras.Input((steps,), dtype="int32"), keras.Input((steps,), dtype="int32")]
+    inputs += [keras.Input(state.shape[1:], dtype=state.dtype) for state in states]
+    reader, costs = keras.Model(inputs, _Costs(core)(inputs)), []
+    for piece in zip(*filled, strict=True):
+        cost, *states = reader.predict_on_batch([*piece, *states])
+        costs.append(cost[0])
+    return np.concatenate(costs)[: len(targets)]
 
 
 def copied_share(text: str, source: str | Iterable[str], *, length: int = 40) -> float:

@@ -8,7 +8,6 @@ from rnn_toolkit._checks import one_of
 from rnn_toolkit.texts.inputs import checked_texts
 from rnn_toolkit.texts.ngrams import NgramEvidence, WithEvidence
 from rnn_toolkit.texts.recognition import ends_of
-from rnn_toolkit.texts.tags import tokens_of
 
 
 def explain_text(model: keras.Model, text: str, *, label=None) -> pd.DataFrame:
@@ -49,55 +48,42 @@ def explain_text(model: keras.Model, text: str, *, label=None) -> pd.DataFrame:
     codes = embedding.vocabulary.encode(text)[None]  # (1, tokens)
     if not codes.size:
         raise ValueError(f"`text` holds no token to explain: {text!r}. Pass a text with words.")
-    first = model.layers.index(embedding) + 1
-
+    above = model.layers[model.layers.index(embedding) + 1 :]
     ngrams = next((layer for layer in model.layers if isinstance(layer, NgramEvidence)), None)
-    linear, evidence = (None, None) if ngrams is None else ngrams(codes, training=False)
+    inputs = [embedding(codes)]
+    if ngrams:
+        inputs += ngrams(codes)
 
-    def logits_of(vectors, evidence, linear):
-        for layer in model.layers[first:]:  # there is no padding, and so no mask
+    def logits_of(vectors, linear=None, evidence=None):
+        for layer in above:  # there is no padding, and so no mask
             if layer is labels:
-                vectors = layer(vectors, linear=linear, training=False)
+                vectors = layer(vectors, linear=linear)
             elif isinstance(layer, WithEvidence):
                 vectors = layer([vectors, evidence])
             elif layer is not ngrams:
-                vectors = layer(vectors, training=False) if layer._call_has_training_arg else layer(vectors)
-        return vectors
+                vectors = layer(vectors)
+        return vectors[0]
 
-    vectors = embedding(codes, training=False)
     activation, labels.activation = labels.activation, keras.activations.linear
     try:
-        logits = logits_of(vectors, evidence, linear)
-        probabilities = np.array(activation(logits))[0]
+        probabilities = np.array(activation(logits_of(*inputs)[None]))[0]
         place = int(probabilities.argmax()) if label is None else labels.classes.index(label)
-
-        def slope_at(inputs, which):
-            """Return the gradient of the label's log odds with respect to one of the inputs, without its batch axis."""
-
-            def odds_of(given):
-                logits = logits_of(*inputs[:which], given, *inputs[which + 1 :])
-                return _log_odds(logits[0], place, labels.multi_label)
-
-            return np.array(_gradient(odds_of, inputs[which]))[0]
-
-        inputs = vectors, evidence, linear
-        scores = (slope_at(inputs, 0) * np.array(vectors)[0]).sum(-1)
-        if ngrams is not None:
-            scores += (slope_at(inputs, 1) * np.array(evidence)[0]).sum(-1)
-            scores += ngrams.shares(codes[0]) @ slope_at(inputs, 2)
+        slopes = _gradients(lambda *given: _log_odds(logits_of(*given), place, labels.multi_label), inputs)
     finally:
         labels.activation = activation
+    scores, *others = [(np.array(one) * np.array(slope))[0].sum(-1) for one, slope in zip(inputs, slopes, strict=True)]
+    if ngrams:
+        scores += others[1] + ngrams.shares(codes[0]) @ np.array(slopes[1])[0]
     table = pd.DataFrame({"token": _spelled(text, codes[0].tolist(), embedding.vocabulary), "score": scores})
     table.attrs = {"label": labels.classes[place], "probability": float(probabilities[place])}
     return table
 
 
 def _spelled(text, codes, vocabulary) -> list[str]:
-    """Return the tokens of a text as they stand there; subwords, of which some are single bytes, as they decode."""
-    if vocabulary.unit != "subword":
-        (tokens,) = tokens_of([text], vocabulary)
-        if len(tokens) == len(codes):  # lower-casing may change the number of letters ("İ"), and so that of words
-            return tokens
+    """Return the tokens of a text as they stand there."""
+    tokens = vocabulary.split(text)
+    if len(tokens) == len(codes):  # lower-casing may change the number of letters ("İ"), and so that of words
+        return tokens
     return [vocabulary.decode([code]) for code in codes]
 
 
@@ -109,19 +95,19 @@ def _log_odds(logits, place, multi_label):
     return logits[place] - keras.ops.logsumexp(others)
 
 
-def _gradient(function, at):
-    """Return the gradient of a number with respect to an array."""
+def _gradients(function, inputs) -> list:
+    """Return the gradients of a number with respect to arrays."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow
 
         with tensorflow.GradientTape() as tape:
-            tape.watch(at)
-            value = function(at)
-        return tape.gradient(value, at)
+            tape.watch(inputs)
+            value = function(*inputs)
+        return tape.gradient(value, inputs)
     if keras.backend.backend() == "jax":
         import jax
 
-        return jax.grad(function)(at)
+        return jax.grad(function, argnums=range(len(inputs)))(*inputs)
     raise NotImplementedError(
         f"Explanations need gradients of TensorFlow or JAX. The backend is {keras.backend.backend()!r}. "
         "Load the model under one of these."

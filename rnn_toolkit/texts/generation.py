@@ -1,4 +1,4 @@
-"""From a language model and a prompt to text that goes on, to what may come next, and to how much of it is copied."""
+"""From a language model and a prompt to text that goes on, and to what may come next."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -11,7 +11,7 @@ from rnn_toolkit.texts.inputs import checked_texts
 from rnn_toolkit.texts.layers import text_layer_of
 from rnn_toolkit.texts.next_token import NextToken
 from rnn_toolkit.texts.sampling import Sampler, softmax
-from rnn_toolkit.texts.vocabulary import PADDING, UNKNOWN
+from rnn_toolkit.texts.vocabulary import PADDING
 
 _CHUNK = 256  # tokens of a prompt read at once
 
@@ -24,7 +24,6 @@ def generate(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    num_beams: int = 1,
     stop: str | Sequence[str] = (),
     seed: int | None = None,
     stream: bool = False,
@@ -42,11 +41,9 @@ def generate(
             token ("greedy").
         top_k: Choose among that many likeliest tokens only.
         top_p: Choose among the fewest likeliest tokens that together have this probability, after the temperature.
-        num_beams: Texts to keep in a beam search, which returns the likeliest text it finds; nothing is drawn then, so
-            that `temperature`, `top_k` and `top_p` must be left alone. 1 draws.
-        stop: Texts that end it where they are written; they are not returned. Words are joined as `decode` does it.
+        stop: Texts that end it where they are written; they are not returned.
         seed: Seed of the draws; with the same one, the same text comes out on the same machine. `None` draws anew.
-        stream: Whether to yield the text piece by piece, as it is written; for one prompt, without beams.
+        stream: Whether to yield the text piece by piece, as it is written; for one prompt.
 
     Returns:
         The prompt as given and what was written behind it; a list of texts for a list of prompts. With `stream` an
@@ -62,34 +59,26 @@ def generate(
         >>> text = generate(model, "a", length=5, seed=0)
         >>> len(text), set(text) <= {"a", "b"}
         (6, True)
-
-    Source: Top-k: Fan et al., 2018, "Hierarchical neural story generation", ACL. Top-p: Holtzman et al., 2020, "The
-        curious case of neural text degeneration", ICLR.
     """
     reader = _Reader(model)
     prompts = _checked_prompts(prompt)
     whole_number(length, "length")
-    whole_number(num_beams, "num_beams")
     stops = [stop] if isinstance(stop, str) else checked_texts(stop, "stop")
-    if "" in stops:
-        raise ValueError("`stop` holds an empty text, which would end every text at once. Leave it out.")
-    _check_written(stops, reader.vocabulary)
-    choose = Sampler(len(reader.vocabulary), temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-    if num_beams > 1 and (temperature, top_k, top_p, stream) != (1.0, None, None, False):
-        raise ValueError(
-            "A beam search draws nothing and is not done before its end. Leave `temperature`, `top_k`, `top_p` and "
-            "`stream` alone, or pass num_beams=1."
-        )
-    if stream:
-        if not isinstance(prompt, str):
-            raise TypeError("`stream` takes one prompt. Received: a list. Pass a str, or stream=False.")
-        return _pieces(reader, choose, prompts[0], length, stops)
-    if num_beams > 1:
-        written = [_beam_search(reader, one, length, num_beams, stops) for one in prompts]
-    else:
-        written = _write(reader, choose, prompts, length, stops)
-    texts = [one + more for one, more in zip(prompts, written, strict=True)]
-    return texts[0] if isinstance(prompt, str) else texts
+    for one in stops:
+        spelled = reader.vocabulary.decode(reader.vocabulary.encode(one))
+        if not one or spelled.strip(" ") != one.strip(" "):
+            raise ValueError(
+                f"`stop` must hold texts as the model's vocabulary writes them. Received: {one!r}, which it writes as "
+                f"{spelled!r}. Correct it, or leave it out."
+            )
+    sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    pieces = _pieces(reader, sampler, prompts, stops, length)
+    if not stream:
+        texts = list(map("".join, zip(prompts, *pieces, strict=True)))
+        return texts[0] if isinstance(prompt, str) else texts
+    if not isinstance(prompt, str):
+        raise TypeError("`stream` takes one prompt. Received: a list. Pass a str, or stream=False.")
+    return (piece for (piece,) in pieces if piece)
 
 
 def next_token_probabilities(model: keras.Model, prompt: str, *, top: int = 10) -> pd.DataFrame:
@@ -146,8 +135,7 @@ class _Reader:
     def read_prompts(self, prompts):
         """Return logits and states behind prompts of different lengths."""
         read = [self._read_prompt(prompt) for prompt in prompts]
-        logits = np.concatenate([one for one, _ in read])
-        return logits, [np.concatenate(parts) for parts in zip(*(states for _, states in read), strict=True)]
+        return keras.tree.map_structure(lambda *rows: np.concatenate(rows), *read)
 
     def _read_prompt(self, prompt):
         codes, states = self.vocabulary.encode(prompt)[None], [np.asarray(one) for one in self._core.no_states(1)]
@@ -173,114 +161,59 @@ class _Reading(keras.layers.Layer):
         return [logits[:, -1], *states]
 
 
-def _write(reader, choose, prompts, length, stops):
-    """Return what is written behind each prompt."""
-    contexts = [_context(reader.vocabulary, prompt) for prompt in prompts]
+def _pieces(reader, sampler, prompts, stops, length):
+    """Yield, token after token, what is certain by then of the text behind each prompt, and in the end the rest."""
+    texts = [_Writing(reader.vocabulary, prompt, stops) for prompt in prompts]
     logits, states = reader.read_prompts(prompts)
-    written, done = [[] for _ in prompts], [False] * len(prompts)
     for step in range(length):
-        codes = choose(logits)
-        for row, code in enumerate(codes.tolist()):
-            if not done[row]:
-                written[row].append(code)
-                tail = written[row][-_reach(stops) :] if stops else []
-                done[row] = _end(reader.vocabulary.decode(tail), stops) is not None
-        if all(done) or step == length - 1:
-            break
-        logits, states = reader.read(codes[:, None].astype("int32"), states)
-    texts = [_behind(reader.vocabulary, context, codes) for context, codes in zip(contexts, written, strict=True)]
-    return [text[: _end(text, stops)] for text in texts]
-
-
-def _pieces(reader, choose, prompt, length, stops):
-    """Yield what is written behind a prompt, as it is written; what may be a stop's beginning waits."""
-    context, waiting = _context(reader.vocabulary, prompt), []
-    logits, states = reader.read_prompts([prompt])
-    for step in range(length):
-        code = int(choose(logits)[0])
-        waiting.append(code)
-        text = _behind(reader.vocabulary, context, waiting)
-        end = _end(text, stops)
-        if end is not None:
-            text = text[:end]
-        # The bytes of the last character may not be all there yet.
-        is_open = end is None and (text.endswith("\ufffd") or any(_may_begin(one, text) for one in stops))
-        if text and (not is_open or step == length - 1):
-            yield text
-            context, waiting = ([code] if reader.vocabulary.unit == "word" else []), []
-        if end is not None:
+        codes = sampler(logits)
+        yield [text.add(code) for text, code in zip(texts, codes.tolist(), strict=True)]
+        if all(text.has_ended for text in texts):
             return
         if step < length - 1:
-            logits, states = reader.read(np.array([[code]], "int32"), states)
+            logits, states = reader.read(codes[:, None].astype("int32"), states)
+    yield [text.rest() for text in texts]
 
 
-def _beam_search(reader, prompt, length, num_beams, stops):
-    """Return the likeliest of the texts found by keeping the likeliest few at each step."""
-    context = _context(reader.vocabulary, prompt)
-    logits, states = reader.read_prompts([prompt])
-    beams, finished = [(0.0, [])], []  # (log of the probability, codes)
-    for _ in range(length):
-        logits[:, [PADDING, UNKNOWN]] = -np.inf
-        with np.errstate(divide="ignore"):
-            totals = np.array([[total] for total, _ in beams]) + np.log(softmax(logits))
-        best = np.argsort(-totals, axis=None, kind="stable")[: 2 * num_beams]  # some may end
-        kept = []
-        for row, code in zip(*np.unravel_index(best, totals.shape), strict=True):
-            beam = (float(totals[row, code]), [*beams[row][1], int(code)])
-            text = _behind(reader.vocabulary, context, beam[1])
-            if np.isneginf(beam[0]) or len(kept) == num_beams:
-                continue
-            if _end(text, stops) is None:
-                kept.append((row, beam))
-            else:
-                finished.append((beam[0], text[: _end(text, stops)]))
-        beams = [beam for _, beam in kept]
-        if not kept or (finished and max(finished)[0] >= beams[0][0]):  # more tokens only make a text less likely
-            break
-        codes = np.array([codes[-1:] for _, codes in beams], "int32")
-        logits, states = reader.read(codes, [np.asarray(state)[[row for row, _ in kept]] for state in states])
-    return max(finished + [(total, _behind(reader.vocabulary, context, codes)) for total, codes in beams])[1]
+class _Writing:
+    """A text that is being written.
 
+    Its last bytes may be no whole character yet, and its last characters the beginning of a stop: these are kept back.
+    """
 
-def _context(vocabulary, prompt) -> list[int]:
-    """Return the codes that decide how the next token is joined to a prompt: the last word, unless a space follows."""
-    return vocabulary.encode(prompt)[-1:].tolist() if vocabulary.unit == "word" and not prompt[-1].isspace() else []
+    def __init__(self, vocabulary, prompt, stops):
+        self.vocabulary, self.stops, self.has_ended = vocabulary, stops, False
+        self.num_kept = max(map(len, stops), default=1) - 1
+        self.kept, self.codes = "", []  # what is not handed out yet: as text, and behind it as codes
+        # The code before, which decides whether a space stands between.
+        self.context = [] if prompt[-1].isspace() else vocabulary.encode(prompt)[-1:].tolist()
 
+    def add(self, code) -> str:
+        """Take up one more token, and return what is certain now and was not before."""
+        if self.has_ended:
+            return ""
+        self.codes.append(code)
+        text = self.rest()
+        places = [place for place in map(text.find, self.stops) if place >= 0]
+        if places:
+            self.has_ended = True
+            return text[: min(places)]
+        if text.endswith("\ufffd"):  # a character of several bytes, and not all of them
+            return ""
+        certain = max(len(text) - self.num_kept, 0)
+        self.kept, self.codes, self.context = text[certain:], [], [code]
+        return text[:certain]
 
-def _behind(vocabulary, context, codes) -> str:
-    """Return the text of codes that stand behind others."""
-    return vocabulary.decode([*context, *codes])[len(vocabulary.decode(context)) :]
-
-
-def _check_written(stops, vocabulary):
-    """Raise where a vocabulary of words can never write a stop: it knows no line breaks, and mostly no capitals."""
-    for stop in stops if vocabulary.unit == "word" else ():
-        spelled = stop.lower() if vocabulary.lowercase else stop
-        if spelled != stop or any(one.isspace() and one != " " for one in stop):
-            advice = f"Pass {' '.join(spelled.split())!r}." if spelled.split() else "Leave it out."
-            raise ValueError(
-                f"`stop` holds {stop!r}, which this vocabulary of words never writes: it knows no line breaks"
-                f"{' and no capitals' if vocabulary.lowercase else ''}. {advice}"
-            )
-
-
-def _end(text, stops) -> int | None:
-    """Return where the first of the stops begins in a text, or `None`."""
-    places = [place for place in (text.find(one) for one in stops) if place >= 0]
-    return min(places, default=None)
-
-
-def _may_begin(stop, text) -> bool:
-    """Whether the end of a text may be the beginning of a stop."""
-    return any(text.endswith(stop[:size]) for size in range(1, len(stop)))
-
-
-def _reach(stops) -> int:
-    """Return how many tokens, at most, hold a stop at the end: each has a byte at least."""
-    return 2 * max((len(one.encode()) for one in stops), default=0) + 2
+    def rest(self) -> str:
+        """Return what is not handed out."""
+        if self.has_ended:
+            return ""
+        decode = self.vocabulary.decode
+        return self.kept + decode([*self.context, *self.codes])[len(decode(self.context)) :]
 
 
 def _checked_prompts(prompt) -> list[str]:
+    """Return prompts as a list, or say that one of them is none."""
     prompts = checked_texts([prompt] if isinstance(prompt, str | bytes) else prompt, "prompt")
     if not prompts or not all(prompts):
         raise ValueError("`prompt` is empty. Pass at least one character, such as a new line, to write on from.")

@@ -7,6 +7,7 @@ import pandas as pd
 
 
 def listed(values, name) -> list:
+    """Return what has one entry a text as a list, or say that it has not."""
     is_list = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
     if not is_list or getattr(values, "ndim", 1) != 1:
         raise TypeError(
@@ -17,6 +18,7 @@ def listed(values, name) -> list:
 
 
 def is_missing(value) -> bool:
+    """Return whether a value is `None`, NaN or another sign that pandas has for what is not there."""
     return np.ndim(value) == 0 and pd.isna(value)
 
 

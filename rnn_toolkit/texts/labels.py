@@ -9,7 +9,7 @@ from rnn_toolkit.texts.inputs import is_missing, listed
 
 
 def sample_weights(class_weight, targets, classes) -> np.ndarray:
-    """Return what each text counts, or say why the weights do not fit."""
+    """Return what each text counts, float32 `(texts,)`."""
     if targets is None or targets.ndim != 1:
         raise ValueError(
             "`class_weight` needs one label for each text. Received: "
@@ -18,15 +18,12 @@ def sample_weights(class_weight, targets, classes) -> np.ndarray:
     if class_weight == "balanced":
         counts = np.bincount(targets, minlength=len(classes))
         return (len(targets) / (len(classes) * np.maximum(counts, 1))).astype("float32")[targets]
-    if not isinstance(class_weight, Mapping):
-        raise TypeError(f"`class_weight` must be 'balanced', a dict or None. Received: {class_weight!r}.")
-    for one in [*classes, *class_weight]:
-        weight = class_weight.get(one) if one in classes else None
-        if isinstance(weight, bool | None) or not 0 <= weight < float("inf"):
-            raise ValueError(
-                f"`class_weight` must give each of {classes} a number from 0 on, and nothing else. Received: "
-                f"{class_weight!r}, which is wrong at {one!r}.{nearest(one, classes)}"
-            )
+    is_complete = isinstance(class_weight, Mapping) and set(class_weight) == set(classes)
+    if not is_complete or not all(0 <= weight < float("inf") for weight in class_weight.values()):
+        raise ValueError(
+            f"`class_weight` must be 'balanced', or a dict that gives each of {classes} a number from 0 on and nothing "
+            f"else. Received: {class_weight!r}. Correct it, or leave it out."
+        )
     return np.array([class_weight[one] for one in classes], "float32")[targets]
 
 
@@ -53,14 +50,14 @@ def encode_labels(labels, classes, num_texts) -> tuple[np.ndarray, list]:
 
 def encode_rows(rows, classes, *, name, fewest=2) -> tuple[list[list[int]], list]:
     """Return rows of labels as rows of codes, and the classes in the order of the codes."""
-    rows = [[_label(one, place, name) for one in row] for place, row in enumerate(rows)]
+    rows = plain_rows(rows, name)
     if classes is None:
         examples = {type(one): one for row in rows for one in row}
         if len(examples) > 1:
             raise TypeError(f"`{name}` are of several types: {list(examples.values())}. Make all of them text.")
         classes = sorted({one for row in rows for one in row})
     else:
-        classes = [_label(one, place, "classes") for place, one in enumerate(listed(classes, "classes"))]
+        classes = [one for (one,) in plain_rows(zip(listed(classes, "classes")), "classes")]
     codes = {one: code for code, one in enumerate(classes)}
     if len(codes) < len(classes) or len(codes) < fewest:
         raise ValueError(
@@ -78,8 +75,12 @@ def encode_rows(rows, classes, *, name, fewest=2) -> tuple[list[list[int]], list
     return [[codes[one] for one in row] for row in rows], classes
 
 
-def _label(label, place, name) -> str | int | bool:
-    """Return a label as plain Python has it, or say why it is none."""
+def plain_rows(rows, name) -> list[list[str | int | bool]]:
+    """Return rows of labels as plain Python has them, or say which of them is none."""
+    return [[_plain(one, place, name) for one in row] for place, row in enumerate(rows)]
+
+
+def _plain(label, place, name) -> str | int | bool:
     label = label.item() if isinstance(label, np.generic) else label
     if isinstance(label, str | int):
         return label

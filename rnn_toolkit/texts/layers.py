@@ -1,4 +1,4 @@
-"""The layers between texts as codes and labels by name; vocabulary and names lie in them.
+"""The first and the last layer of a model of texts: codes to vectors, with the vocabulary, and labels by name.
 
 Only `keras.ops`, so that the same code runs on every backend.
 """
@@ -78,8 +78,8 @@ class Labels(keras.layers.Dense):
     Args:
         classes: The labels in the order of their codes.
         multi_label: Whether a text may have several labels, or none: then each has a probability of its own.
-        scales: What the logits of the inputs and those of another model are multiplied by, except in training, where
-            it is 1 and 1/2. `calibrate` sets them.
+        scales: What the logits of the inputs and those of another model are multiplied by, except in training. Files
+            of an earlier version, which fitted both to texts held out, have others than 1 and 1/2.
 
     Call arguments:
         inputs: `(..., channels)`.
@@ -102,14 +102,8 @@ class Labels(keras.layers.Dense):
     def call(self, inputs, linear=None, training=None):
         """Return the probabilities."""
         own, other = LEARNT_WITH if training else self.scales
-        if linear is None and own == 1:
-            return super().call(inputs)
         logits = own * ops.add(ops.matmul(inputs, self.kernel), self.bias)
         return self.activation(logits if linear is None else logits + other * linear)
-
-    def compute_output_spec(self, inputs, linear=None, training=None):
-        """Return what Keras' layer does, which knows no other logits."""
-        return super().compute_output_spec(inputs)
 
     def get_config(self):
         """Return the arguments of the constructor."""

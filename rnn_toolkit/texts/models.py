@@ -1,5 +1,6 @@
-"""From a vocabulary to compiled `keras.Sequential` models that classify texts, tag them, or say what comes next."""
+"""From a vocabulary to compiled Keras models that classify texts, tag them, or say what comes next."""
 
+import functools
 import numbers
 from collections.abc import Sequence
 
@@ -79,26 +80,23 @@ def build_text_classifier(
         whole_number(ngrams, "ngrams")
     if linear is not None:
         check_labelled(linear, "linear", vocabulary=vocabulary, classes=classes, multi_label=multi_label)
-    if layers is None:
-        layers = recurrent_layers("gru", (64,), bidirectional=True, return_sequences=True)
     codes = keras.Input((None,), dtype="int32")
     below = [_token_embedding(vocabulary, embedding, word_dropout), keras.layers.SpatialDropout1D(dropout)]
-    above = [*layers, MaskedPooling(pooling), keras.layers.Dropout(dropout)]
+    above = [*_layers_or_default(layers), MaskedPooling(pooling), keras.layers.Dropout(dropout)]
     if linear is None:
         labels = Labels(classes, multi_label=multi_label)
         model = keras.Sequential([codes, *below, *above, labels], name="text_classifier")
     else:
-        is_character = vocabulary.unit == "character"
-        longest = ngrams or (4 if is_character else 2)
-        logits, evidence = fit_ngrams(linear, longest=longest, ends=is_character)(codes)
+        is_spelled = vocabulary.has_single_characters
+        logits, evidence = fit_ngrams(linear, longest=ngrams or (4 if is_spelled else 2), ends=is_spelled)(codes)
         outputs = WithEvidence()([_applied(below, codes), evidence])
         # The network adds nothing until it has learnt something.
         labels = Labels(classes, multi_label=multi_label, kernel_initializer="zeros")
         model = keras.Model(codes, labels(_applied(above, outputs), linear=logits), name="text_classifier")
-    loss, metric = "sparse_categorical_crossentropy", "accuracy"
-    if multi_label:
-        loss, metric = "binary_crossentropy", "binary_accuracy"
-    model.compile(optimizer or make_optimizer(), loss=loss, metrics=[metric])
+    kind = (
+        ("binary_crossentropy", "binary_accuracy") if multi_label else ("sparse_categorical_crossentropy", "accuracy")
+    )
+    model.compile(optimizer or make_optimizer(), loss=kind[0], metrics=[kind[1]])
     return model
 
 
@@ -139,19 +137,9 @@ def build_tagger(
     Source: Huang et al., 2015, "Bidirectional LSTM-CRF models for sequence tagging", arXiv:1508.01991; without the CRF.
     """
     check_vocabulary(vocabulary)
-    tags = _checked_classes(tags)
-    if layers is None:
-        layers = recurrent_layers("gru", (64,), bidirectional=True, return_sequences=True)
-    model = keras.Sequential(
-        [
-            keras.Input((None,), dtype="int32"),
-            _token_embedding(vocabulary, embedding),
-            keras.layers.SpatialDropout1D(dropout),
-            *layers,
-            Labels(tags),
-        ],
-        name="tagger",
-    )
+    below = [_token_embedding(vocabulary, embedding), keras.layers.SpatialDropout1D(dropout)]
+    above = [*_layers_or_default(layers), Labels(_checked_classes(tags))]
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), *below, *above], name="tagger")
     if len(model.output_shape) != 3:
         raise ValueError(
             f"`layers` must return every step, (batch, timesteps, channels). Received: {model.layers[-2].output.shape} "
@@ -206,14 +194,11 @@ def build_language_model(
     """
     check_vocabulary(vocabulary)
     whole_number(batch_size, "batch_size")
-    is_character = vocabulary.unit == "character"
     if layers is None:
-        layers = [
-            *recurrent_layers("lstm", (384,), return_sequences=True),
-            keras.layers.SpatialDropout1D(0.2),
-        ]
-    width = (64 if is_character else 256) if embedding is None else whole_number(embedding, "embedding")
-    tied = not is_character if tied is None else tied
+        layers = [*recurrent_layers("lstm", (384,), return_sequences=True), keras.layers.SpatialDropout1D(0.2)]
+    is_spelled = vocabulary.has_single_characters
+    width = (64 if is_spelled else 256) if embedding is None else whole_number(embedding, "embedding")
+    tied = not is_spelled if tied is None else tied
     # Keras' own start, within 0.05 of zero, tells tokens apart so faintly that the first epochs learn little; but
     # vectors that also score the outputs must start small, or the first guesses are far too sure.
     start = "uniform" if tied else keras.initializers.RandomNormal(stddev=1.0)
@@ -241,11 +226,14 @@ def _token_embedding(vocabulary, embedding, word_dropout=0.0) -> TokenEmbedding:
     return layer
 
 
-def _applied(layers, outputs):
+def _layers_or_default(layers):
+    """Return a bidirectional GRU where no layers are given."""
+    return recurrent_layers("gru", (64,), bidirectional=True, return_sequences=True) if layers is None else layers
+
+
+def _applied(layers, inputs):
     """Return what layers make of a tensor, one after the other."""
-    for layer in layers:
-        outputs = layer(outputs)
-    return outputs
+    return functools.reduce(lambda outputs, layer: layer(outputs), layers, inputs)
 
 
 def _checked_classes(classes, multi_label=False) -> list:

@@ -1,7 +1,7 @@
-"""The layers of a language model: what is dropped, what is regularised, and the state that goes on from batch to batch.
+"""The one layer of a language model, whose state goes on from batch to batch.
 
 Only `keras.ops`, so that the same code runs on every backend. Dropout with one mask for all time steps ("locked") is
-Keras' own `SpatialDropout1D`.
+Keras' own `SpatialDropout1D`, and dropped connections are those of `WeightDrop`.
 """
 
 import keras
@@ -41,7 +41,7 @@ class NextToken(keras.layers.Layer):
         super().__init__(**kwargs)
         self.embedding, self.stack, self.tied, self.batch_size = embedding, list(layers), tied, batch_size
         for place, layer in enumerate(self.stack):
-            inner = layer.layer if isinstance(layer, WeightDrop) else layer
+            inner = recurrent_part(layer)
             if isinstance(layer, keras.layers.Bidirectional) or getattr(inner, "go_backwards", False):
                 raise ValueError(
                     f"`layers` reads backwards at position {place}. A model that is to say what comes next must not "
@@ -54,7 +54,7 @@ class NextToken(keras.layers.Layer):
                         "Pass return_sequences=True."
                     )
                 inner.return_state = True
-        self.recurrent = [layer for layer in self.stack if isinstance(layer, WeightDrop | keras.layers.RNN)]
+        self.recurrent = [layer for layer in self.stack if isinstance(recurrent_part(layer), keras.layers.RNN)]
         if not self.recurrent:
             raise ValueError("`layers` holds no recurrent layer. Pass some, such as `rt.recurrent_layers(...)`.")
         self.projection = None
@@ -82,19 +82,13 @@ class NextToken(keras.layers.Layer):
             self.bias = self.add_weight(shape=(self.embedding.input_dim,), initializer="zeros", name="bias")
         else:
             self.head.build(shape)
-        self._kept = {
-            mode: [
-                self.add_weight(
-                    shape=(self.batch_size, size), initializer="zeros", trainable=False, name=f"{mode}_state"
-                )
-                for size in self._state_sizes()
-            ]
-            for mode in ("training", "reading")
-        }
+        self._kept, options = {}, {"initializer": "zeros", "trainable": False}
+        for mode in ("training", "reading"):
+            shapes = [(self.batch_size, size) for size in self._state_sizes()]
+            self._kept[mode] = [self.add_weight(shape=shape, name=f"{mode}_state", **options) for shape in shapes]
 
     def _state_sizes(self):
-        cells = [(layer.layer if isinstance(layer, WeightDrop) else layer).cell for layer in self.recurrent]
-        return keras.tree.flatten([cell.state_size for cell in cells])
+        return keras.tree.flatten([recurrent_part(layer).cell.state_size for layer in self.recurrent])
 
     def call(self, inputs, training=None):
         """Return the logits, and keep the states."""
@@ -105,30 +99,28 @@ class NextToken(keras.layers.Layer):
         for state in kept:
             room = ops.concatenate([state, ops.zeros((num_rows, state.shape[-1]), state.dtype)])[:num_rows]
             states.append(ops.where(goes_on, ops.cast(room, self.compute_dtype), 0))
-        logits, states = self.read(ops.abs(inputs), states, training=training)
+        logits, states = self.read(ops.abs(inputs), states)
         for old, new in zip(kept, states, strict=True):
             new = ops.stop_gradient(ops.cast(new, old.dtype))
             old.assign(ops.concatenate([new, old[num_rows:]])[: self.batch_size])
         return logits
 
-    def read(self, codes, states, *, training=None):
+    def read(self, codes, states):
         """Return the logits behind each code and the states behind the last one; `states` are those before the first.
 
         Args:
             codes: int32 `(batch, timesteps)`.
             states: A list of `(batch, units)`, in the order of the layers; an LSTM has two.
-            training: Whether to drop and to regularise.
         """
         states, after = list(states), []
-        outputs = self.embedding(codes, training=training)
+        outputs = self.embedding(codes)  # Keras tells the layers within a call whether it is one of training
         outputs = ops.add(outputs, 0)  # a new tensor has no mask: streams hold no padding, and masks cost time
         for layer in self.stack:
             if layer not in self.recurrent:
-                outputs = layer(outputs, training=training) if layer._call_has_training_arg else layer(outputs)
+                outputs = layer(outputs)
                 continue
-            inner = layer.layer if isinstance(layer, WeightDrop) else layer
-            size = len(keras.tree.flatten(inner.cell.state_size))
-            outputs, *new = layer(outputs, initial_state=states[:size], training=training)
+            size = len(keras.tree.flatten(recurrent_part(layer).cell.state_size))
+            outputs, *new = layer(outputs, initial_state=states[:size])
             states, after = states[size:], [*after, *new]
         if not self.tied:
             return self.head(outputs), after
@@ -155,17 +147,18 @@ class NextToken(keras.layers.Layer):
 
     def get_config(self):
         """Return the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "embedding": keras.saving.serialize_keras_object(self.embedding),
-            "layers": [keras.saving.serialize_keras_object(layer) for layer in self.stack],
-            "tied": self.tied,
-            "batch_size": self.batch_size,
-        }
+        embedding, *layers = map(keras.saving.serialize_keras_object, (self.embedding, *self.stack))
+        own = {"embedding": embedding, "layers": layers, "tied": self.tied, "batch_size": self.batch_size}
+        return {**super().get_config(), **own}
 
     @classmethod
     def from_config(cls, config):
         """Rebuild the layer and what is inside."""
-        embedding, layers = config.pop("embedding"), config.pop("layers")
-        deserialize = keras.saving.deserialize_keras_object
-        return cls(deserialize(embedding), [deserialize(layer) for layer in layers], **config)
+        parts = config.pop("embedding"), *config.pop("layers")
+        embedding, *layers = map(keras.saving.deserialize_keras_object, parts)
+        return cls(embedding, layers, **config)
+
+
+def recurrent_part(layer):
+    """Return the layer inside a `WeightDrop`, or the layer itself."""
+    return layer.layer if isinstance(layer, WeightDrop) else layer

@@ -1,4 +1,4 @@
-"""What a linear model of words and pairs of words, or of runs of characters, holds against a text: fitted, and a layer.
+"""A linear model of words and pairs of words, or of runs of characters: fitted to texts, and read by a network.
 
 Where texts are few it knows more than a network does; a network that reads its evidence word by word can weigh what it
 adds up.
@@ -6,6 +6,7 @@ adds up.
 
 import keras
 import numpy as np
+import pandas as pd
 from keras import ops
 
 from rnn_toolkit.texts.batches import TextBatches
@@ -14,11 +15,9 @@ MULTIPLIER = 0x9E3779B1 - 2**32  # 2^32 over the golden ratio, as int32: no two 
 LAST_KEY = 2**31 - 1
 END = -1  # the code of a text's beginning and end, where they count
 NUM_FOLDS = 3
-# Chosen on held-out training reviews and messages. `RARITY_ALONE` is what a run's scale has without its ratio: few
-# texts need more of it, as their ratios are noise; many tell by themselves which is better.
-PENALTY, RARITY_ALONE, ENOUGH_TO_CHOOSE = 50.0, {"few": (3.0,), "many": (1.0, 0.1)}, 1000
-MAX_STEPS = 100
-TOLERANCE = 1e-3  # of the first gradient's norm
+# Chosen on held-out training reviews, names and messages. `RARITY_ALONE` is what a run's scale has without its ratio:
+# of few texts more, as their ratios are noise.
+PENALTY, RARITY_ALONE, FEW_TEXTS = 50.0, {"few": 3.0, "many": 1.0}, 1000
 BATCHES_TO_MEASURE = 16  # the size of the evidence by, at most
 
 
@@ -83,11 +82,11 @@ class NgramEvidence(keras.layers.Layer):
             fitted: Kernel, `(num_ngrams, num_weights)`, and bias, `(num_weights,)`.
             held_out: The same for each of the thirds.
         """
+        kernels = np.pad([kernel for kernel, _ in (fitted, *held_out)], ((0, 0), (0, 1), (0, 0)))
         self.keys.assign(np.append(keys, np.int32(LAST_KEY)))
-        with_last = [np.pad(kernel, ((0, 1), (0, 0))) for kernel, _ in (fitted, *held_out)]
-        self.kernel.assign(with_last[0].astype("float32"))
+        self.kernel.assign(kernels[0].astype("float32"))
         self.bias.assign(fitted[1])
-        self.held_out_kernels.assign(np.stack(with_last[1:]).astype("float16"))
+        self.held_out_kernels.assign(kernels[1:].astype("float16"))
         self.held_out_biases.assign(np.stack([bias for _, bias in held_out]))
 
     def call(self, inputs, training=None):
@@ -102,41 +101,37 @@ class NgramEvidence(keras.layers.Layer):
         def weights_at(places):  # (batch, runs, weights)
             return ops.cast(ops.take(kernel, first + places, axis=0), self.compute_dtype)
 
-        inputs = self._with_ends(inputs) if self.ends else inputs
-        runs = self._places(inputs)
+        tokens = with_ends(inputs) if self.ends else inputs
+        runs = self._places(tokens)
         places = ops.sort(ops.concatenate(runs, axis=1), axis=1)
         is_first = ops.concatenate([ops.ones_like(places[:, :1]) > 0, places[:, 1:] != places[:, :-1]], axis=1)
-        num_tokens = ops.sum(ops.cast(inputs != 0, self.compute_dtype), axis=1, keepdims=True)
+        num_tokens = ops.sum(ops.cast(tokens != 0, self.compute_dtype), axis=1, keepdims=True)
         logits = ops.sum(ops.where(is_first[..., None], weights_at(places), 0.0), axis=1)
         logits = logits / ops.sqrt(ops.maximum(num_tokens, 1.0)) + bias
-        evidence = 0.0
-        for size, run in enumerate(runs, start=1):
-            shares = weights_at(run) / size
-            for step in range(size):  # a text may be shorter than the run
-                evidence += ops.pad(shares, ((0, 0), (step, size - 1 - step), (0, 0)))[:, : ops.shape(inputs)[1]]
-        evidence = self._without_ends(evidence, inputs) if self.ends else evidence
-        return self._for_classes(logits), evidence * self.scale
+        return self._for_classes(logits), self._by_token(map(weights_at, runs), tokens) * self.scale
 
-    def _places(self, inputs) -> list:
+    def _places(self, tokens) -> list:
         """Return the place in the list of each run of one token, of two and so on, `(batch, runs)`."""
-        key, places = inputs, []
-        for size in range(1, self.longest + 1):
-            if size > 1:
-                key = key[:, :-1] * MULTIPLIER + inputs[:, size - 1 :]  # modulo 2^32, as NumPy does it below
+        places = []
+        for key, is_run in _runs(tokens, self.longest):
             place = ops.reshape(ops.searchsorted(self.keys, ops.reshape(key, (-1,))), ops.shape(key))
-            is_listed = ops.logical_and(ops.take(self.keys, place) == key, inputs[:, size - 1 :] != 0)
+            is_listed = ops.logical_and(ops.take(self.keys, place) == key, is_run)
             places.append(ops.where(is_listed, ops.cast(place, "int32"), self.num_ngrams))
         return places
 
-    def _with_ends(self, inputs):
-        """Put a token before each text and one behind it."""
-        inputs = ops.pad(inputs, ((0, 0), (1, 1)))
-        behind_text = ops.pad(inputs[:, :-1] != 0, ((0, 0), (1, 0)), constant_values=True)
-        return ops.where(ops.logical_and(inputs == 0, behind_text), END, inputs)
+    def _by_token(self, weights, tokens):
+        """Share the weight of each run alike among its tokens, `(batch, timesteps, weights)`.
 
-    def _without_ends(self, evidence, inputs):
-        """Give the evidence of a text's ends to the tokens beside them."""
-        is_end, is_token = (inputs == END)[..., None], (inputs > 0)[:, 1:-1, None]
+        What the ends of a text are given goes to the tokens beside them.
+        """
+        evidence = 0.0
+        for size, of_runs in enumerate(weights, start=1):
+            for step in range(size):  # a text may be shorter than the run
+                shares = ops.pad(of_runs / size, ((0, 0), (step, size - 1 - step), (0, 0)))
+                evidence += shares[:, : ops.shape(tokens)[1]]
+        if not self.ends:
+            return evidence
+        is_end, is_token = (tokens == END)[..., None], (tokens > 0)[:, 1:-1, None]
         of_ends, evidence = ops.where(is_end, evidence, 0.0), ops.where(is_end, 0.0, evidence)
         return ops.where(is_token, evidence[:, 1:-1] + of_ends[:, :-2] + of_ends[:, 2:], 0.0)
 
@@ -149,24 +144,13 @@ class NgramEvidence(keras.layers.Layer):
 
         The tokens of a run share its weight alike, and so do its occurrences.
         """
-        listed, kernel = ops.convert_to_numpy(self.keys), ops.convert_to_numpy(self.kernel)
-        codes = _with_ends(codes) if self.ends else codes
-        runs = [
-            (begins, key, np.full(len(key), size)) for size, begins, key in _runs(codes, [len(codes)], self.longest)
-        ]
-        begins, keys, sizes = map(np.concatenate, zip(*runs, strict=True))
-        places = np.searchsorted(listed, keys)
-        places = np.where(listed[places] == keys, places, self.num_ngrams)
-        _, kinds, counts = np.unique(places, return_inverse=True, return_counts=True)
-        parts = kernel[places] / (counts[kinds] * sizes * np.sqrt(len(codes)))[:, None]
-        shares = np.zeros((len(codes), self.num_weights), "float32")
-        for step in range(self.longest):
-            np.add.at(shares, begins[sizes > step] + step, parts[sizes > step])
-        if self.ends:
-            shares[1] += shares[0]
-            shares[-2] += shares[-1]
-            shares = shares[1:-1]
-        return ops.convert_to_numpy(self._for_classes(shares))
+        tokens = ops.convert_to_tensor(codes[None])
+        tokens = with_ends(tokens) if self.ends else tokens
+        runs, kernel = map(ops.convert_to_numpy, self._places(tokens)), ops.convert_to_numpy(self.kernel)
+        runs = [places[0] for places in runs]
+        counts = np.bincount(np.concatenate(runs)) * np.sqrt(tokens.shape[1])
+        parts = [(kernel[places] / counts[places, None]).astype("float32")[None] for places in runs]
+        return ops.convert_to_numpy(self._for_classes(self._by_token(parts, tokens)[0]))
 
     def compute_output_shape(self, input_shape):
         """Return the shapes of logits and evidence."""
@@ -190,6 +174,22 @@ class WithEvidence(keras.layers.Concatenate):
         return None if mask is None else mask[0]
 
 
+def with_ends(tokens):
+    """Put a token before each text and one behind it; `(batch, timesteps)` becomes two steps wider."""
+    tokens = ops.pad(tokens, ((0, 0), (1, 1)))
+    behind_text = ops.pad(tokens[:, :-1] != 0, ((0, 0), (1, 0)), constant_values=True)
+    return ops.where(ops.logical_and(tokens == 0, behind_text), END, tokens)
+
+
+def _runs(tokens, longest):
+    """Yield the keys of all runs of one token, of two and so on, `(batch, runs)`, and whether no padding is in them."""
+    key = tokens
+    for size in range(1, longest + 1):
+        if size > 1:
+            key = key[:, :-1] * MULTIPLIER + tokens[:, size - 1 :]  # modulo 2^32
+        yield key, tokens[:, size - 1 :] != 0
+
+
 def fold_of(codes):
     """Return the third to which each text belongs, int32 `(batch,)`, from its codes alone, whatever its padding.
 
@@ -202,9 +202,6 @@ def fold_of(codes):
 def fit_ngrams(train: TextBatches, *, longest: int, ends: bool = False) -> NgramEvidence:
     """Fit a logistic regression on which runs of tokens occur in a text, to all texts and without each third of them.
 
-    How far a run's weight may go depends on how rare it is, and on how unlike the labels are in it; which of the two
-    counts for more is chosen by the thirds, each held out in turn, where texts are many.
-
     Args:
         train: Labelled training texts, as `text_batches` returns them; their weights count.
         longest: Tokens of the longest run.
@@ -212,127 +209,69 @@ def fit_ngrams(train: TextBatches, *, longest: int, ends: bool = False) -> Ngram
 
     Returns:
         The layer.
-
-    Source: Scales by log-count ratios: Wang and Manning, 2012, "Baselines and bigrams: simple, good sentiment and topic
-        classification", ACL. Steps: Barzilai and Borwein, 1988, "Two-point step size gradient methods", IMA Journal
-        of Numerical Analysis 8(1).
     """
-    batches = [train[place] for place in range(len(train))]
-    codes = [row[row != 0] for batch in batches for row in batch[0]]
-    codes = [_with_ends(row) for row in codes] if ends else codes
-    folds = np.concatenate([ops.convert_to_numpy(fold_of(batch[0])) for batch in batches])
-    targets = np.concatenate([batch[1] for batch in batches])
-    weights = np.concatenate([batch[2] for batch in batches]) if len(batches[0]) > 2 else np.ones(len(codes))
-    num_classes, each_alone = len(train.classes), targets.ndim == 2
-    targets = targets if each_alone else np.eye(num_classes)[targets]  # (texts, classes)
-    if is_binary := not each_alone and num_classes == 2:  # the odds of the second tell all
-        targets, each_alone = targets[:, 1:], True
-    keys, texts, ngrams = _listed(codes, longest)
-    lengths = np.array([len(row) for row in codes])
-    regression = _Regression(texts, ngrams, targets, each_alone, lengths)
-    held_out = {
-        choice: [regression.fit(weights * (folds != fold), choice) for fold in range(NUM_FOLDS)]
-        for choice in RARITY_ALONE["many" if len(codes) >= ENOUGH_TO_CHOOSE else "few"]
-    }
-    chosen = min(held_out, key=lambda choice: regression.errors(held_out[choice], folds, weights))
+    inputs = [train[place][0] for place in range(len(train))]
+    order, targets, num_classes = train.order, train.targets, len(train.classes)
+    weights = np.ones(len(order)) if train.weights is None else train.weights[order]
+    is_multi, num_kinds = targets.ndim == 2, 2 if targets.ndim == 2 else num_classes
+    problems = (targets.T if is_multi else targets[None]).astype("int32")[:, order]  # (problems, texts)
+    keys, runs = _runs_by_text([ops.convert_to_numpy(with_ends(one)) for one in inputs] if ends else inputs, longest)
+
+    def fitted(rows):
+        parts = [_regression(runs[rows], kinds[rows], weights[rows], num_kinds, alone) for kinds in problems]
+        return [np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)]
+
+    alone = RARITY_ALONE["few" if len(order) < FEW_TEXTS else "many"]
+    folds = np.concatenate([ops.convert_to_numpy(fold_of(one)) for one in inputs])
+    is_binary = not is_multi and num_classes == 2  # the odds of the second class tell all
     layer = NgramEvidence(num_classes, len(keys), longest=longest, ends=ends, binary=is_binary)
     layer.build((None, None))
-    layer.start_from(keys, regression.fit(weights, chosen), held_out[chosen])
-    some = [batch[0] for batch in batches[:: -(-len(batches) // BATCHES_TO_MEASURE)]]
-    squares = sum(float(ops.sum(ops.square(layer(inputs, training=True)[1]))) for inputs in some)
+    layer.start_from(keys, fitted(folds >= 0), [fitted(folds != fold) for fold in range(NUM_FOLDS)])
+    some = inputs[:: -(-len(inputs) // BATCHES_TO_MEASURE)]
+    squares = sum(float(ops.sum(ops.square(layer(one, training=True)[1]))) for one in some)
     if squares:
-        layer.scale.assign(np.sqrt(sum(np.count_nonzero(inputs) for inputs in some) * layer.num_weights / squares))
+        layer.scale.assign(np.sqrt(sum(np.count_nonzero(one) for one in some) * layer.num_weights / squares))
     return layer
 
 
-class _Regression:
-    """A logistic regression on which runs occur in which text, each over the square root of the text's length.
+def _runs_by_text(batches, longest):
+    """Return the keys of all runs, in order, and a sparse `(texts, keys)`: 1 / sqrt(tokens) where a run occurs."""
+    from scipy import sparse
 
-    Args:
-        texts, ngrams: Pairs of a text and a run that occurs in it, by their numbers.
-        targets: `(texts, classes)`.
-        each_alone: Whether each class has its own odds, or all share one.
-        lengths: Tokens of each text.
+    keys, texts, num_texts = [], [], 0
+    for tokens in batches:
+        for key, is_run in _runs(tokens, longest):
+            keys.append(key[is_run])
+            texts.append(num_texts + np.nonzero(is_run)[0])
+        num_texts += len(tokens)
+    places, keys = pd.factorize(np.concatenate(keys), sort=True)
+    runs = sparse.csr_matrix((np.ones(len(places)), (np.concatenate(texts), places)))  # adds up what occurs twice
+    num_tokens = np.concatenate([np.count_nonzero(tokens, axis=1) for tokens in batches])
+    runs.data = np.repeat(num_tokens**-0.5, np.diff(runs.indptr))
+    return keys, runs
+
+
+def _regression(runs, kinds, weights, num_kinds, rarity_alone):
+    """Return kernel, `(runs, kinds)`, or of two kinds `(runs, 1)`, and bias of a logistic regression.
+
+    How far a run's weight may go depends on how rare it is, and on how unlike the kinds of text are in it. A text
+    without a token for each kind leaves something to a kind that has no other.
+
+    Source: Scales by log-count ratios: Wang and Manning, 2012, "Baselines and bigrams: simple, good sentiment and topic
+        classification", ACL.
     """
+    from scipy import sparse
+    from sklearn.linear_model import LogisticRegression
 
-    def __init__(self, texts, ngrams, targets, each_alone, lengths):
-        self.texts, self.ngrams, self.targets, self.each_alone = texts, ngrams, targets, each_alone
-        self.counts = np.bincount(ngrams)
-        self._factors = 1 / np.sqrt(lengths)[:, None]
-        self._unit = np.sqrt(lengths.mean())  # what the factors are measured by: the penalty is for factors about 1
-
-    def fit(self, weights, rarity_alone):
-        """Return kernel and bias, for texts of these weights."""
-        weights, targets, num_texts = weights[:, None], self.targets, len(self.targets)
-        inside, outside = (1 + self._unit * self._sums_back(weights * one) for one in (targets, 1 - targets))
-        ratios = np.log(inside / inside.sum(0)) - np.log(outside / outside.sum(0))
-        rarity = 1 + np.log((1 + num_texts) / (1 + self.counts))
-        scales = self._unit * (rarity_alone + np.abs(ratios)) * rarity[:, None]
-        shares = (1 + (weights * targets).sum(0)) / (2 + weights.sum())
-        bias = np.log(shares / (1 - shares)) if self.each_alone else np.log(shares)
-        found, before, first = np.concatenate([np.zeros_like(scales), bias[None]]), None, None
-        for _ in range(MAX_STEPS):
-            errors = weights * (self._outputs(scales * found[:-1], found[-1]) - targets)
-            slope = np.concatenate([scales * self._sums_back(errors) + PENALTY * found[:-1], errors.sum(0)[None]])
-            size = np.linalg.norm(slope)
-            first = size if first is None else first
-            if size <= TOLERANCE * first:
-                break
-            if before is None:
-                step = 0.1 / np.abs(slope).max()
-            else:
-                moved, bent = found - before[0], slope - before[1]
-                step = (moved * bent).sum() / (bent * bent).sum()
-            before, found = (found, slope), found - step * slope
-        return scales * found[:-1], found[-1]
-
-    def errors(self, held_out, folds, weights):
-        """Return how many labels of each third are wrong by what the others teach."""
-        errors = 0.0
-        for fold, (kernel, bias) in enumerate(held_out):
-            outputs = self._outputs(kernel, bias)
-            predicted = outputs > 0.5 if self.each_alone else outputs == outputs.max(1, keepdims=True)
-            errors += ((weights * (folds == fold))[:, None] * (predicted != self.targets)).sum()
-        return errors
-
-    def _outputs(self, kernel, bias):
-        columns = [np.bincount(self.texts, column[self.ngrams], len(self.targets)) for column in kernel.T]
-        logits = np.stack(columns, axis=1) * self._factors + bias
-        if self.each_alone:
-            return 0.5 + 0.5 * np.tanh(logits / 2)  # a sigmoid that does not overflow
-        outputs = np.exp(logits - logits.max(1, keepdims=True))
-        return outputs / outputs.sum(1, keepdims=True)
-
-    def _sums_back(self, values):  # (texts, columns) -> (ngrams, columns)
-        columns = [np.bincount(self.ngrams, one[self.texts], len(self.counts)) for one in (values * self._factors).T]
-        return np.stack(columns, axis=1)
-
-
-def _with_ends(codes):
-    return np.concatenate([[END], codes, [END]]).astype("int32")
-
-
-def _listed(codes, longest):
-    """Return the keys of all runs, in order, and pairs of a text and the place of a run that occurs in it."""
-    lengths = [len(row) for row in codes]
-    text = np.repeat(np.arange(len(codes)), lengths)
-    # Both in one number, the key in its upper half; sorting is faster than `np.unique`.
-    pairs = [
-        (key.astype("int64") << 32) + text[begins] for _, begins, key in _runs(np.concatenate(codes), lengths, longest)
-    ]
-    pairs = np.sort(np.concatenate(pairs))
-    pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])]
-    keys, texts = (pairs >> 32).astype("int32"), pairs & (2**32 - 1)
-    is_new = np.append(True, keys[1:] != keys[:-1])
-    return keys[is_new], texts, np.cumsum(is_new) - 1
-
-
-def _runs(codes, lengths, longest):
-    """Yield the size of runs of tokens, where in the joined texts they begin, and their keys, as the layer does."""
-    codes = key = np.asarray(codes, "int32")
-    left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(codes))
-    for size in range(1, longest + 1):
-        if size > 1:
-            key = key[:-1] * np.int32(MULTIPLIER) + codes[size - 1 :]
-        begins = np.flatnonzero(left[: len(key)] >= size)
-        yield size, begins, key[begins]
+    runs = sparse.vstack([runs, sparse.csr_matrix((num_kinds, runs.shape[1]))]).tocsr()
+    kinds, weights = np.append(kinds, np.arange(num_kinds)), np.append(weights, np.ones(num_kinds))
+    # The penalty is for factors of about 1.
+    unit = 1 / np.sqrt(np.mean(runs.data**2)) if runs.nnz else 1.0
+    is_kind = weights[:, None] * np.eye(num_kinds)[kinds]
+    inside, outside = (1 + unit * (runs.T @ one) for one in (is_kind, weights[:, None] - is_kind))
+    ratios = np.abs(np.log(inside / inside.sum(0)) - np.log(outside / outside.sum(0)))
+    rarity = 1 + np.log((1 + len(kinds)) / (1 + runs.getnnz(axis=0)))
+    scales = unit * rarity * (rarity_alone + ratios @ is_kind.sum(0) / is_kind.sum())
+    regression = LogisticRegression(C=1 / PENALTY, max_iter=1000)
+    regression.fit(runs @ sparse.diags(scales), kinds, sample_weight=weights)
+    return regression.coef_.T * scales[:, None], regression.intercept_

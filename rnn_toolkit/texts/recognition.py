@@ -1,4 +1,4 @@
-"""From a model and texts to labels and tags by name, and to the words that led to them."""
+"""From a model and texts to labels and tags by name."""
 
 import itertools
 import logging
@@ -39,11 +39,7 @@ def classify(
         ['label', 'no', 'yes']
     """
     embedding, labels = ends_of(model)
-    if isinstance(texts, str):
-        raise TypeError("`texts` must be a list, a Series or an array of texts. Received: str. Put it into a list.")
-    batches = text_batches(
-        texts, vocabulary=embedding.vocabulary, length=length, batch_size=batch_size, bucket=True, shuffle=False
-    )
+    batches = text_batches(texts, vocabulary=embedding.vocabulary, length=length, batch_size=batch_size, bucket=True)
     probabilities = np.empty((len(batches.lengths), len(labels.classes)), "float32")
     probabilities[batches.order] = np.concatenate(outputs_of(model, batches))
     if labels.multi_label:

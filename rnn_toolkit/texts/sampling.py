@@ -1,4 +1,4 @@
-"""How the next token is chosen from its probabilities."""
+"""How the next token is chosen from what a language model expects."""
 
 import numpy as np
 
@@ -7,19 +7,28 @@ from rnn_toolkit.texts.vocabulary import PADDING, UNKNOWN
 
 
 class Sampler:
-    """Choose the next token of each row from its logits."""
+    """Choose the next token of each text; neither padding nor the unknown token.
 
-    def __init__(self, num_codes, *, temperature, top_k, top_p, seed):
+    Args:
+        temperature, top_k, top_p, seed: As in `generate`.
+
+    Example:
+        >>> sampler = Sampler(temperature=0)
+        >>> sampler(np.array([[9.0, 9.0, 1.0, 2.0], [9.0, 9.0, 4.0, 3.0]])).tolist()
+        [3, 2]
+
+    Source: Top-k: Fan et al., 2018, "Hierarchical neural story generation", ACL. Top-p: Holtzman et al., 2020, "The
+        curious case of neural text degeneration", ICLR.
+    """
+
+    def __init__(self, *, temperature=1.0, top_k=None, top_p=None, seed=None):
         if isinstance(temperature, bool) or not 0 <= temperature < float("inf"):
             raise ValueError(
                 f"`temperature` must be a finite number, not below 0. Received: {temperature}. 0 takes the likeliest "
                 "token each time, 0.8 draws a little more carefully than the model."
             )
-        if top_k is not None and whole_number(top_k, "top_k") > num_codes:
-            raise ValueError(
-                f"`top_k` must be at most the {num_codes} codes of the vocabulary. Received: {top_k}. Leave it out to "
-                "choose among all."
-            )
+        if top_k is not None:
+            whole_number(top_k, "top_k")
         if top_p is not None and not 0 < top_p <= 1:
             raise ValueError(f"`top_p` must lie above 0 and not above 1. Received: {top_p}. Try 0.9.")
         if seed is not None:
@@ -27,15 +36,14 @@ class Sampler:
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
         self.generator = np.random.default_rng(seed)
 
-    def __call__(self, logits):
-        """Return a code a row, from logits `(batch, codes)`."""
+    def __call__(self, logits: np.ndarray) -> np.ndarray:
+        """Return a code for each row of logits, `(batch, codes)`."""
         logits = logits.copy()
         logits[:, [PADDING, UNKNOWN]] = -np.inf
         if self.temperature == 0:
             return logits.argmax(1)
-        logits /= self.temperature
         order = np.argsort(-logits, axis=1, kind="stable")
-        probabilities = softmax(np.take_along_axis(logits, order, 1))  # falling
+        probabilities = softmax(np.take_along_axis(logits, order, 1) / self.temperature)  # falling
         if self.top_k is not None:
             probabilities[:, self.top_k :] = 0
         if self.top_p is not None:
@@ -46,6 +54,7 @@ class Sampler:
         return order[np.arange(len(order)), (below <= drawn).sum(1)]
 
 
-def softmax(logits):
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the probabilities of logits along the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)

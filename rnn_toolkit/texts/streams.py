@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from rnn_toolkit.texts.batches import _Batches, check_options
+from rnn_toolkit.texts.batches import RepeatableBatches, check_options
 from rnn_toolkit.texts.inputs import checked_texts
 from rnn_toolkit.texts.vocabulary import Vocabulary
 
 
-class TokenStreams(_Batches):
+class TokenStreams(RepeatableBatches):
     """Batches of a text in the order in which it is read; made by `language_model_batches`.
 
     The first code of a row that goes on from the batch before is negative: a model of `build_language_model` then takes
@@ -17,14 +17,12 @@ class TokenStreams(_Batches):
 
     Attributes:
         codes: The text.
-        num_tokens: Tokens of the text.
-        dropped: Tokens that are targets in no batch of the present epoch, but for the first of the text.
     """
 
     def __init__(self, codes, *, vocabulary, batch_size, steps, shift, seed):
         super().__init__()
-        self.vocabulary, self.batch_size, self.steps, self.num_tokens = vocabulary, batch_size, steps, len(codes)
-        self.codes, self._shift, self._seed = codes, shift, seed
+        self.codes, self.vocabulary, self.batch_size, self.steps = codes, vocabulary, batch_size, steps
+        self._shift, self._seed = shift, seed
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -34,7 +32,7 @@ class TokenStreams(_Batches):
 
     def __len__(self) -> int:
         latest = self.steps - 1 if self._shift else 0  # start, so that every epoch has as many batches
-        return (self.num_tokens - 1 - latest) // (self.batch_size * self.steps)
+        return (len(self.codes) - 1 - latest) // (self.batch_size * self.steps)
 
     def __getitem__(self, index):
         streams = np.arange(self.batch_size)[:, None] * len(self) * self.steps  # (batch, 1)
@@ -46,12 +44,7 @@ class TokenStreams(_Batches):
         return x, self.codes[places + 1]
 
     def __repr__(self) -> str:
-        return f"TokenStreams({self.num_tokens:,} tokens, {len(self)} batches of {self.batch_size} x {self.steps})"
-
-    @property
-    def dropped(self) -> int:
-        """Tokens that are targets in no batch of the present epoch, but for the first of the text."""
-        return self.num_tokens - 1 - len(self) * self.batch_size * self.steps
+        return f"TokenStreams({len(self.codes):,} tokens, {len(self)} batches of {self.batch_size} x {self.steps})"
 
 
 def language_model_batches(
@@ -80,7 +73,7 @@ def language_model_batches(
     Returns:
         A `TokenStreams`, which is a `keras.utils.PyDataset` of `(x, y)`, both int32 `(batch_size, steps)` and y one
         token later than x; behind the first batch, the first code of each row of x is negative, which says that the
-        row goes on. Tokens that do not fill a batch are dropped at the end of the text; `dropped` counts them.
+        row goes on. Tokens at the end of the text that do not fill a batch are left out.
 
     Raises:
         TypeError, ValueError: If the text is none, or too short for one batch.

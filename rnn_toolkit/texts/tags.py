@@ -1,12 +1,9 @@
-"""From tokens and their tags to batches that a tagger takes, and from its tags to scores."""
+"""From tokens and their tags to batches that a tagger takes."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import tokenizers
-from tokenizers import pre_tokenizers
 
-from rnn_toolkit._checks import one_of
 from rnn_toolkit.texts.batches import TextBatches, check_options
 from rnn_toolkit.texts.inputs import checked_texts, listed
 from rnn_toolkit.texts.labels import encode_rows
@@ -85,13 +82,7 @@ def tag_batches(
         ([[2, 3, 0], [2, 0, 0]], [[0, 1, 0], [0, 0, 0]], [[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
     """
     check_options(vocabulary, batch_size=batch_size, seed=seed)
-    one_of(bucket, "bucket", ("auto", True, False))
-    if vocabulary.unit == "subword":
-        raise ValueError(
-            "`vocabulary` cuts words into subwords, which have no tags. Make one of words or characters: "
-            '`rt.fit_vocabulary(texts, unit="word")`.'
-        )
-    tokens = tokens_of(texts, vocabulary)
+    tokens = _tokens_of(texts, vocabulary)
     lengths, targets = np.array([len(row) for row in tokens], "int64"), None
     if tags is not None:
         rows = tag_rows(tags, "tags", lengths, where="the text has {} tokens")
@@ -106,29 +97,21 @@ def tag_batches(
     return TagBatches(tokens, codes, lengths, targets, classes=classes, vocabulary=vocabulary, **options)
 
 
-def tokens_of(texts, vocabulary) -> list[list[str]]:
+def _tokens_of(texts, vocabulary) -> list[list[str]]:
     """Return the tokens of each text as they stand there."""
     texts = listed(texts, "texts")
-    if not texts:
-        raise ValueError("`texts` is empty. Pass at least one text.")
     are_cut = [isinstance(text, list | tuple | np.ndarray) for text in texts]
     checked_texts(["" if is_cut else text for text, is_cut in zip(texts, are_cut, strict=True)])
-    if vocabulary.unit == "word":
-        cutter = pre_tokenizers.Split(tokenizers.Regex(vocabulary.pattern), "removed", invert=True)
     rows = []
     for place, (text, is_cut) in enumerate(zip(texts, are_cut, strict=True)):
-        if is_cut:
-            rows.append(checked_texts(text, f"texts[{place}]"))
-            too_long = vocabulary.unit == "character" and next((token for token in text if len(token) != 1), None)
-            if too_long:
-                raise ValueError(
-                    f"`vocabulary` has characters, but `texts` holds {too_long!r} at position {place}. Make a "
-                    "vocabulary of words, or pass texts and a tag for each character."
-                )
-        elif vocabulary.unit == "word":
-            rows.append([token for token, _ in cutter.pre_tokenize_str(text)])
-        else:
-            rows.append(list(text))
+        row = checked_texts(text, f"texts[{place}]") if is_cut else vocabulary.split(text)
+        are_characters = vocabulary.has_single_characters and all(len(token) == 1 for token in row)
+        if not (vocabulary.has_whole_words or are_characters):
+            raise ValueError(
+                f"`vocabulary` cuts words into pieces, which have no tags, at position {place} of `texts`. Make one of "
+                '`rt.fit_vocabulary(texts, unit="word")`, or one of characters, and pass a tag for each of them.'
+            )
+        rows.append(row)
     return rows
 
 

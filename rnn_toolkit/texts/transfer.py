@@ -1,15 +1,14 @@
-"""Training that builds on training: from a language model to a classifier, unfrozen from the head down."""
+"""From a language model to a classifier: what it has learnt of the language is copied."""
 
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 
-from rnn_toolkit.networks.dropping import WeightDrop
 from rnn_toolkit.texts.batches import TextBatches
 from rnn_toolkit.texts.layers import text_layer_of
 from rnn_toolkit.texts.models import build_text_classifier
-from rnn_toolkit.texts.next_token import NextToken
+from rnn_toolkit.texts.next_token import NextToken, recurrent_part
 
 
 def classifier_from_language_model(
@@ -82,9 +81,8 @@ def _copied(layer):
     config.pop("name")  # a name from a file may meet the same one, given anew
     config.get("layer", {}).pop("build_config", None)  # a wrapped layer may now read more than it did
     new = type(layer).from_config(config)
-    inner = new.layer if isinstance(new, WeightDrop) else new
-    if isinstance(inner, keras.layers.RNN):
-        inner.return_state = False
+    if isinstance(recurrent_part(new), keras.layers.RNN):
+        recurrent_part(new).return_state = False
     return new
 
 

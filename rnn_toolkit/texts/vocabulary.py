@@ -75,6 +75,24 @@ class Vocabulary:
     def __repr__(self) -> str:
         return f"Vocabulary({len(self):,} codes, unit={self.unit!r})"
 
+    @property
+    def has_whole_words(self) -> bool:
+        """Whether tokens are words: so many that most are rare, and what people tag and publish vectors of."""
+        return self.unit == "word"
+
+    @property
+    def has_single_characters(self) -> bool:
+        """Whether tokens are characters: few, and a text has many of them."""
+        return self.unit == "character"
+
+    def split(self, text: str) -> list[str]:
+        """Return the tokens of a text as they stand there; those that hold parts of characters as they decode."""
+        if self.has_single_characters:
+            return list(text)
+        if self.has_whole_words:
+            return [token for token, _ in self._engine.pre_tokenizer.pre_tokenize_str(text)]
+        return [self.decode([code]) for code in self.encode(text)]
+
     def encode(self, texts: str | Iterable[str]) -> np.ndarray | list[np.ndarray]:
         """Return the codes of a text, int32 of shape `(num_tokens,)`, or a list of them for several texts."""
         if isinstance(texts, str):
@@ -85,12 +103,12 @@ class Vocabulary:
     def encode_flat(self, texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the codes of all texts, one text behind the other, and the number of codes of each."""
         texts = checked_texts(texts)
-        if self.unit == "character":
+        if self.has_single_characters:
             return self._of_code_point[_code_points(texts)], np.array([len(text) for text in texts], "int64")
         parts = [np.zeros(0, "int32")]
         for first in range(0, len(texts), _TEXTS_AT_ONCE):
             chunk = texts[first : first + _TEXTS_AT_ONCE]
-            chunk = [_normalized(text, self.lowercase) for text in chunk] if self.unit == "word" else chunk
+            chunk = [normalized(text, self.lowercase) for text in chunk] if self.has_whole_words else chunk
             encodings = self._engine.encode_batch_fast(chunk, add_special_tokens=False)
             parts += [np.array(encoding.ids, "int32") for encoding in encodings]
         return np.concatenate(parts), np.array([len(part) for part in parts[1:]], "int64")
@@ -114,10 +132,10 @@ class Vocabulary:
                     "vocabulary that encoded them."
                 )
         tokens = [self.tokens[code] for code in codes if code != PADDING]
-        if self.unit == "word":
+        if self.has_whole_words:
             spaces = ["" if _is_joined(*pair) else " " for pair in itertools.pairwise(tokens)]
             return "".join(itertools.chain.from_iterable(zip(tokens, [*spaces, ""], strict=False)))
-        return decoders.ByteLevel().decode(tokens) if self.unit == "subword" else "".join(tokens)
+        return "".join(tokens) if self.has_single_characters else decoders.ByteLevel().decode(tokens)
 
     def get_config(self) -> dict:
         """Return the whole state as one JSON string, for Keras to keep in the model file."""
@@ -132,7 +150,7 @@ class Vocabulary:
     @functools.cached_property
     def _engine(self) -> tokenizers.Tokenizer:
         codes = {token: code for code, token in enumerate(self.tokens)}
-        if self.unit == "word":
+        if self.has_whole_words:
             return _tokenizer(models.WordLevel(codes, unk_token=SPECIAL[UNKNOWN]), self.pattern)
         return _tokenizer(models.BPE(codes, [tuple(pair.split(" ")) for pair in self.merges]))
 
@@ -153,8 +171,8 @@ def fit_vocabulary(
         unit: "word": words, numbers and single punctuation marks; in scripts without spaces (Chinese, Japanese, Thai)
             single characters. "character": every code point, new lines and capitals too. "subword": frequent words
             whole, rare ones in pieces, down to single bytes (byte-level BPE), so that nothing is unknown.
-        size: Largest number of codes, padding and unknown included; the rarest are left out. `None`: 20,000 words,
-            8,000 subwords, all characters.
+        size: Largest number of codes, padding and unknown included, and of subwords the 256 bytes; the rarest are left
+            out. `None`: 20,000 words, 8,000 subwords, all characters.
         min_count: Words and characters that occur less often are unknown. 2 drops what a single example could hardly
             teach, and gives the unknown code something to learn from; 1 suits pretrained word vectors.
         lowercase: Whether words are lower-cased, by the rules of all of Unicode ("ß" stays "ß", as in published word
@@ -175,16 +193,10 @@ def fit_vocabulary(
     """
     one_of(unit, "unit", DEFAULT_SIZE)
     whole_number(min_count, "min_count")
-    size = DEFAULT_SIZE[unit] if size is None else whole_number(size, "size")
-    smallest, content = (258, "the 256 bytes") if unit == "subword" else (3, f"one {unit}")
-    if size is not None and size < smallest:
-        raise ValueError(
-            f"`size` must be at least {smallest}: padding, unknown and {content}. Received: {size}. Pass a larger one."
-        )
+    smallest = len(SPECIAL) + (256 if unit == "subword" else 1)
+    size = DEFAULT_SIZE[unit] if size is None else whole_number(size, "size", minimum=smallest)
     texts = checked_texts(texts)
-    if not any(texts):
-        raise ValueError(f"`texts` holds {len(texts)} texts, none of them with content. Pass the training texts.")
-    merges = ()
+    has_content, merges = any(texts), ()
     if unit == "character":
         points, counts = np.unique(_code_points(texts), return_counts=True)
         tokens = [chr(points[place]) for place in np.lexsort((points, -counts)) if counts[place] >= min_count]
@@ -195,7 +207,7 @@ def fit_vocabulary(
             engine = _tokenizer(models.WordLevel(), WORD_PATTERN)
             # One more than wanted, as the sign for the unknown may be among them.
             trainer = trainers.WordLevelTrainer(vocab_size=size - 1, min_frequency=min_count, show_progress=False)
-            texts = [_normalized(text, lowercase) for text in texts]
+            texts = [normalized(text, lowercase) for text in texts]
         else:
             engine, alphabet = _tokenizer(models.BPE()), pre_tokenizers.ByteLevel.alphabet()
             trainer = trainers.BpeTrainer(vocab_size=size - 2, initial_alphabet=alphabet, show_progress=False)
@@ -204,7 +216,7 @@ def fit_vocabulary(
         tokens = sorted(codes, key=codes.get)
         merges = tuple(map(" ".join, json.loads(engine.to_str())["model"].get("merges", ())))
     tokens = [token for token in tokens if token not in SPECIAL][: size and size - len(SPECIAL)]
-    if not tokens:
+    if not (tokens and has_content):  # the 256 bytes are there without any text
         raise ValueError(f"`texts` holds no {unit} {min_count} times. Pass more texts, or lower `min_count`.")
     if unit == "word":
         return Vocabulary(unit, (*SPECIAL, *tokens), lowercase=bool(lowercase), pattern=WORD_PATTERN)
@@ -221,7 +233,7 @@ def _tokenizer(model, pattern=None) -> tokenizers.Tokenizer:
     return tokenizer
 
 
-def _normalized(text, lowercase) -> str:
+def normalized(text, lowercase) -> str:
     """Return a text in one spelling: composed letters (NFC), lower-cased where that is wanted."""
     return unicodedata.normalize("NFC", text.lower() if lowercase else text)
 
@@ -243,6 +255,7 @@ def _is_joined(before, word) -> bool:
 
 
 def check_vocabulary(vocabulary) -> None:
+    """Raise unless it is a `Vocabulary`."""
     if not isinstance(vocabulary, Vocabulary):
         raise TypeError(
             f"`vocabulary` must be a Vocabulary. Received: {type(vocabulary).__name__}. Make one from the training "

@@ -1,9 +1,7 @@
 """Callbacks that keep their word where Keras' own do not, and the standard list of them.
 
 No NaN passes for the best value, a missing metric is an error instead of a warning, and all go on after an
-interruption: besides Keras' hooks each has `get_state()`, JSON values and NumPy arrays, and `set_state(state)`, which
-is called behind `on_train_begin`. `train` does so for any callback that offers the two, and gives its `run_dir` to any
-callback whose attribute of that name is `None`.
+interruption: they are `ResumableCallback`s, as one's own can be.
 """
 
 import os
@@ -15,7 +13,9 @@ import numpy as np
 
 from rnn_toolkit._checks import nearest, one_of, whole_number
 from rnn_toolkit.networks.optimization import ScaledSchedule, scale_of, schedule_of, single_optimizers, unwrapped
+from rnn_toolkit.training.monitoring import Monitor as Monitor  # so that `rt.callbacks` holds them all
 from rnn_toolkit.training.nonfinite import StopOnNaN
+from rnn_toolkit.training.resumable import ResumableCallback
 from rnn_toolkit.training.snapshots import replacing
 
 
@@ -47,15 +47,22 @@ def default_callbacks(*, monitor: str = "val_loss", mode: str = "min", patience:
     ]
 
 
-class _Watching(keras.callbacks.Callback):
+class _Watching(ResumableCallback):
     """What the watching callbacks share: a value that is there, and a comparison that no NaN passes."""
+
+    _STATE = ("best",)
+    best, wait = None, 0
+
+    def __init__(self, monitor, mode, min_delta=0.0):
+        super().__init__()
+        one_of(mode, "mode", ("min", "max"))
+        self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
 
     def on_train_begin(self, logs=None):
         """Begin to watch anew."""
-        super().on_train_begin(logs)
-        self.best = None  # Keras 3.13 keeps that of the last training
+        self.best, self.wait = None, 0
 
-    def get_monitor_value(self, logs):
+    def _value(self, logs) -> float:
         """Return the watched value, or say what there is to watch."""
         logs = logs or {}
         if self.monitor not in logs:
@@ -65,15 +72,13 @@ class _Watching(keras.callbacks.Callback):
             )
         return float(logs[self.monitor])
 
-    def _is_improvement(self, monitor_value, reference_value):
-        if not np.isfinite(monitor_value):
+    def _is_improvement(self, value) -> bool:
+        if not np.isfinite(value):
             return False
-        if reference_value is None:
+        if self.best is None:
             return True
-        least = abs(self.min_delta)
-        if self.mode == "max":
-            return monitor_value - least > reference_value
-        return monitor_value + least < reference_value
+        gain = value - self.best if self.mode == "max" else self.best - value
+        return gain > self.min_delta
 
     def get_state(self) -> dict:
         """Return what has to outlive an interruption."""
@@ -85,7 +90,7 @@ class _Watching(keras.callbacks.Callback):
             setattr(self, name, state[name])
 
 
-class EarlyStopping(_Watching, keras.callbacks.EarlyStopping):
+class EarlyStopping(_Watching):
     """Stop when the watched value no longer gets better, and restore the best weights, also after an interruption.
 
     Keras' own takes a NaN in the first epoch for the best value for good, and forgets everything when training is
@@ -96,44 +101,39 @@ class EarlyStopping(_Watching, keras.callbacks.EarlyStopping):
         mode: "min" if lower is better, or "max".
         patience: Epochs without a new best before training stops.
         min_delta: Least difference that counts as better.
-        baseline: Value to beat within the first `patience` epochs.
-        start_from_epoch: Epochs before watching begins.
 
     Raises:
-        ValueError: On a patience below one or an unknown mode; in training, if there is no such metric.
+        TypeError, ValueError: On a patience below one or an unknown mode; in training, if there is no such metric.
     """
 
-    _STATE = ("wait", "best", "best_epoch", "best_weights", "stopped_epoch")
+    _STATE = ("best", "wait", "best_weights")
+    best_weights = None
 
-    def __init__(
-        self,
-        monitor: str = "val_loss",
-        *,
-        mode: str = "min",
-        patience: int = 10,
-        min_delta: float = 0.0,
-        baseline: float | None = None,
-        start_from_epoch: int = 0,
-    ):
-        one_of(mode, "mode", ("min", "max"))
-        super().__init__(
-            monitor,
-            mode=mode,
-            patience=whole_number(patience, "patience"),
-            min_delta=min_delta,
-            baseline=baseline,
-            start_from_epoch=start_from_epoch,
-            restore_best_weights=True,
-        )
+    def __init__(self, monitor: str = "val_loss", *, mode: str = "min", patience: int = 10, min_delta: float = 0.0):
+        super().__init__(monitor, mode, min_delta)
+        self.patience = whole_number(patience, "patience")
+
+    def on_train_begin(self, logs=None):
+        """Begin to watch anew."""
+        super().on_train_begin(logs)
+        self.best_weights = None
 
     def on_epoch_end(self, epoch, logs=None):
         """Stop if it is time to."""
-        super().on_epoch_end(epoch, logs)
-        if self.wait >= self.patience:  # Keras goes on while the value gets better, however far from the baseline
-            self.stopped_epoch, self.model.stop_training = epoch, True
+        value = self._value(logs)
+        if self._is_improvement(value):
+            self.best, self.wait, self.best_weights = value, 0, self.model.get_weights()
+        else:
+            self.wait += 1
+            self.model.stop_training |= self.wait >= self.patience
+
+    def on_train_end(self, logs=None):
+        """Put the best weights back."""
+        if self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
 
 
-class ReduceLROnPlateau(_Watching, keras.callbacks.ReduceLROnPlateau):
+class ReduceLROnPlateau(_Watching):
     """Lower the learning rate when the watched value no longer gets better; beside a schedule, too.
 
     Keras' own raises beside a schedule, and forgets everything when training is resumed. Here the whole schedule is
@@ -145,15 +145,13 @@ class ReduceLROnPlateau(_Watching, keras.callbacks.ReduceLROnPlateau):
         factor: What the rate is multiplied by, between 0 and 1.
         patience: Epochs without a new best before the rate is lowered.
         min_delta: Least difference that counts as better.
-        cooldown: Epochs behind a reduction that do not count.
-        min_lr: Rate that is not gone below.
 
     Raises:
-        ValueError: On a patience below one, a factor out of range or an unknown mode; in training, if there is no such
-            metric.
+        TypeError, ValueError: On a patience below one, a factor out of range or an unknown mode; in training, if there
+            is no such metric.
     """
 
-    _STATE = ("wait", "best", "cooldown_counter")
+    _STATE = ("best", "wait")
 
     def __init__(
         self,
@@ -163,32 +161,27 @@ class ReduceLROnPlateau(_Watching, keras.callbacks.ReduceLROnPlateau):
         factor: float = 0.5,
         patience: int = 5,
         min_delta: float = 0.0,
-        cooldown: int = 0,
-        min_lr: float = 0.0,
     ):
-        one_of(mode, "mode", ("min", "max"))
+        super().__init__(monitor, mode, min_delta)
         if not 0 < factor < 1:
             raise ValueError(f"`factor` must lie between 0 and 1. Received: {factor}. Pass 0.5, say.")
-        super().__init__(
-            monitor,
-            mode=mode,
-            factor=factor,
-            patience=whole_number(patience, "patience"),
-            min_delta=min_delta,
-            cooldown=whole_number(cooldown, "cooldown", minimum=0),
-            min_lr=min_lr,
-        )
+        self.factor, self.patience = factor, whole_number(patience, "patience")
 
     def on_epoch_end(self, epoch, logs=None):
         """Lower the rate if it is time to."""
-        value, resting = self.get_monitor_value(logs), self.in_cooldown()
-        self.cooldown_counter -= resting  # Keras ends the cooldown an epoch early: one of 1 is none
-        if self._is_improvement(value, self.best):
+        value = self._value(logs)
+        if self._is_improvement(value):
             self.best, self.wait = value, 0
-        elif not resting:
-            self.wait += 1
-            if self.wait >= self.patience and self._reduce():
-                self.cooldown_counter, self.wait = self.cooldown, 0
+            return
+        self.wait += 1
+        if self.wait < self.patience:
+            return
+        self.wait = 0
+        for optimizer in single_optimizers(self.model):
+            if schedule_of(optimizer) is None:
+                optimizer.learning_rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate)) * self.factor
+            else:
+                self._scale_schedule(optimizer, scale_of(optimizer) * self.factor)
 
     def get_state(self) -> dict:
         """Return what has to outlive an interruption."""
@@ -200,21 +193,6 @@ class ReduceLROnPlateau(_Watching, keras.callbacks.ReduceLROnPlateau):
         for optimizer, scale in zip(single_optimizers(self.model), state["scales"], strict=True):
             self._scale_schedule(optimizer, scale)
 
-    def _reduce(self) -> bool:
-        """Lower the rate of every optimizer, and return whether there was anything to lower."""
-        reduced = False
-        for optimizer in single_optimizers(self.model):
-            rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-            if rate <= self.min_lr * (1 + 1e-6):  # rates are float32
-                continue
-            reduced = True
-            factor = max(self.factor, self.min_lr / rate)
-            if schedule_of(optimizer) is None:
-                optimizer.learning_rate = rate * factor
-            else:
-                self._scale_schedule(optimizer, factor * scale_of(optimizer))
-        return reduced
-
     def _scale_schedule(self, optimizer, scale):
         if scale != scale_of(optimizer):
             optimizer.learning_rate = ScaledSchedule(schedule_of(optimizer), scale)
@@ -224,57 +202,28 @@ class ReduceLROnPlateau(_Watching, keras.callbacks.ReduceLROnPlateau):
 class BestModel(_Watching):
     """Keep the best model on disk as `best.keras`, never half a file.
 
-    Keras' `ModelCheckpoint` writes over the last good file in place, forgets the best value when training is resumed,
-    and raises if it is to look every so many steps. A disk that is full, or not writable, is reported once; training
-    goes on.
+    Keras' `ModelCheckpoint` writes over the last good file in place, and forgets the best value when training is
+    resumed. A disk that is full, or not writable, is reported once; training goes on.
 
     Args:
         monitor: What is watched: a column of the history.
         mode: "min" if lower is better, or "max".
-        every: Steps between two looks within an epoch, when `monitor` must be a training metric; `None` looks at the
-            end of each epoch.
-        run_dir: Folder of the file; `None` takes that of `train`, and writes nothing without one.
+        run_dir: Folder of the file; `None` takes that of `train`, and writes nothing without one. Of two in a training
+            one needs a folder of its own.
 
     Raises:
-        ValueError: On an unknown mode, or a validation metric to be watched every so many steps; in training, if there
-            is no such metric.
+        ValueError: On an unknown mode; in training, if there is no such metric.
     """
 
-    _STATE = ("best",)
-    min_delta = 0.0
-
-    def __init__(
-        self,
-        monitor: str = "val_loss",
-        *,
-        mode: str = "min",
-        every: int | None = None,
-        run_dir: str | os.PathLike | None = None,
-    ):
-        super().__init__()
-        one_of(mode, "mode", ("min", "max"))
-        if every is not None and whole_number(every, "every") and monitor.startswith("val_"):
-            raise ValueError(
-                f"`monitor` is {monitor!r}, which is known at the end of an epoch only, but every={every} steps. Watch "
-                f"{monitor.removeprefix('val_')!r}, or leave `every` out."
-            )
-        self.monitor, self.mode, self.every, self.run_dir = monitor, mode, every, run_dir
-        self.best = None
-        self._warned = False
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Look, if it is time to."""
-        if self.every is not None and (batch + 1) % self.every < self._model.steps_per_execution:
-            self._look(logs)
+    def __init__(self, monitor: str = "val_loss", *, mode: str = "min", run_dir: str | os.PathLike | None = None):
+        super().__init__(monitor, mode)
+        self._own_dir, self._warned = run_dir, False
+        self.on_run()
 
     def on_epoch_end(self, epoch, logs=None):
         """Save the model if this epoch is the best so far."""
-        if self.every is None:
-            self._look(logs)
-
-    def _look(self, logs):
-        value = self.get_monitor_value(logs)
-        if not self._is_improvement(value, self.best):
+        value = self._value(logs)
+        if not self._is_improvement(value):
             return
         if self.run_dir is None:
             self.best = value
@@ -291,7 +240,7 @@ class BestModel(_Watching):
             self._warned = True
 
 
-class AveragedWeights(keras.callbacks.Callback):
+class AveragedWeights(ResumableCallback):
     """Validate, keep and end with the moving average of the weights instead of the last ones.
 
     Keras' `SwapEMAWeights` swaps by adding and subtracting, which rounds the weights; leaves the average out when

@@ -13,11 +13,11 @@ import pandas as pd
 from rnn_toolkit._checks import whole_number
 from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.pooling import MaskedPooling
+from rnn_toolkit.networks.recurrent import NORMALIZERS
 from rnn_toolkit.training import train as training
 from rnn_toolkit.training.callbacks import default_callbacks
 from rnn_toolkit.training.identity import num_batches
-
-NORMALIZERS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
+from rnn_toolkit.training.resumable import ResumableCallback
 
 
 def fine_tune(
@@ -90,7 +90,7 @@ def fine_tune(
     groups = _groups(model)
     if not groups:
         raise ValueError(f"Model {model.name!r} has no layer to train. Set `layer.trainable = True`, or build it.")
-    num_steps = None if schedule in (None, "constant", "plateau") else _num_steps(train, batch_size)
+    num_steps = None if schedule in (None, "constant") else _num_steps(train, batch_size)
     settings = model.get_compile_config()
     layers, fixed = _trainability(model)
     histories, best = [], (np.inf, None)
@@ -133,13 +133,12 @@ def fine_tune(
     return history.set_index(pd.RangeIndex(1, len(history) + 1, name="epoch"))
 
 
-class _Stop(keras.callbacks.Callback):
+class _Stop(ResumableCallback):
     """Remember whether Ctrl-C ended a training, which `train` takes for its regular end."""
 
     asked = False
 
-    def note(self, text):
-        """Take note of a training that did not come to its end."""
+    def on_interrupt(self, reason):
         self.asked = True
 
 
@@ -149,7 +148,7 @@ def _groups(model) -> list[list]:
     for layer in model.layers:
         if not layer.trainable_variables:
             continue
-        if groups and (isinstance(layer, NORMALIZERS) or isinstance(groups[-1][0], MaskedPooling)):
+        if groups and (isinstance(layer, tuple(NORMALIZERS.values())) or isinstance(groups[-1][0], MaskedPooling)):
             groups[-1].append(layer)
         else:
             groups.append([layer])

@@ -1,11 +1,14 @@
 """What makes two calls of `train` the same run: model, optimizer, loss and the size of the data.
 
-Names that Keras hands out (`lstm_3`) do not count: a notebook cell that is run again gives others. Nor does the file
-in which a class stands: it may move from one version to the next.
+Structure counts, spelling does not. A notebook cell that is run again gets other names from Keras (`lstm_3`), so names
+are left out, and where a functional model refers to a layer by its name, the layer's place in the model stands instead.
+Nor does the file in which a class stands count: it may move from one version to the next.
 """
 
 import hashlib
+import itertools
 import json
+from collections import defaultdict
 
 import keras
 import numpy as np
@@ -13,6 +16,8 @@ import numpy as np
 from rnn_toolkit.networks.optimization import schedule_of, single_optimizers
 
 NAMING = ("name", "module", "build_config")  # keys of a config that say nothing about what is computed
+FORMAT = 2  # of an identity; before 2, layers were referred to by their names
+FUNCTIONAL = {"layers", "input_layers", "output_layers"}  # keys of the config of a functional model
 LONGEST = 50  # items of a dict or list that are compared one by one; of longer ones, only the checksum
 
 
@@ -26,7 +31,7 @@ def identity_of(model: keras.Model, train, validation=None, *, batch_size: int) 
         batch_size: Rows in a batch of arrays.
 
     Returns:
-        A dict of dicts: model, optimizer, loss, train and validation.
+        A dict: format, and of dicts model, optimizer, loss, train and validation.
 
     Example:
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
@@ -36,11 +41,12 @@ def identity_of(model: keras.Model, train, validation=None, *, batch_size: int) 
         ('mse', {'rows': 6, 'batch_size': 4})
     """
     return {
+        "format": FORMAT,
         "model": {
             "config": _config(model),
             "weights": [f"{weight.name} {tuple(weight.shape)} {weight.dtype}" for weight in model.weights],
         },
-        "optimizer": {str(n): _of_optimizer(one) for n, one in enumerate(single_optimizers(model), start=1)},
+        "optimizer": optimizers_of(model),
         "loss": _plain(model.loss),
         "train": _size(train, batch_size),
         "validation": {} if validation is None else _size(validation, batch_size),
@@ -59,20 +65,58 @@ def differences(stored: dict, present: dict, *, has_trained: bool) -> list[str]:
         >>> differences({"train": {"rows": 6}}, {"train": {"rows": 8}}, has_trained=False)
         ['train.rows is 8, was 6']
     """
+    if stored.get("format", 1) < FORMAT:  # in what order the layers stood is not known; in what order they are used, is
+        stored, present = (_renamed(one, _by_first_use) for one in (stored, present))
     stored, present = dict(_leaves(stored)), dict(_leaves(present))
-    names = [name for name in {**stored, **present} if stored.get(name) != present.get(name)]
-    names = [name for name in names if name.rpartition(".")[2] != "module"]  # which earlier versions have stored
+    names = [name for name in {**stored, **present} if _meaning(name, stored) != _meaning(name, present)]
     if has_trained:
         names = [name for name in names if not (name.startswith("optimizer.") and name.endswith(".learning_rate"))]
     shown = [f"{name} is {present.get(name, 'gone')}, was {stored.get(name, 'not there')}" for name in names[:8]]
     return shown + ([f"and {len(names) - 8} more"] if len(names) > 8 else [])
 
 
+def _meaning(name, leaves):
+    """Return what counts of a leaf: not where a class stands, which earlier versions stored, nor a weight's name."""
+    if name == "format" or name.rpartition(".")[2] == "module":
+        return None
+    value = leaves.get(name, leaves)  # no leaf is a dict
+    return value.rpartition(" (")[2] if name.startswith("model.weights.") and isinstance(value, str) else value
+
+
 def _config(model):
     try:
-        return _plain(model.get_config())
+        return _plain(_renamed(model.get_config(), _by_place))
     except NotImplementedError:  # a subclassed model need not have one
         return None
+
+
+def _renamed(value, scheme, rename=None):
+    """Return a config in which functional models refer to their layers by the names of a scheme."""
+    if isinstance(value, dict):
+        rename = scheme(value) if value.keys() >= FUNCTIONAL else rename
+        return {key: _renamed(one, scheme, rename) for key, one in value.items()}
+    if not isinstance(value, list | tuple):
+        return value
+    if rename is not None and [type(one) for one in value] == [str, int, int]:  # name, number of call and of output
+        return [rename(value[0]), *value[1:]]
+    return [_renamed(one, scheme, rename) for one in value]
+
+
+def _by_place(config):
+    """Name each layer of a functional model by its place."""
+    places = {layer["name"]: f"layer {place}" for place, layer in enumerate(config["layers"], start=1)}
+    return lambda name: places.get(name, name)
+
+
+def _by_first_use(config):
+    """Name each layer of a functional model by when it is first referred to."""
+    uses = defaultdict(itertools.count(1).__next__)
+    return lambda name: f"layer {uses[name]}"
+
+
+def optimizers_of(model) -> dict:
+    """Describe the optimizers of a model by their number."""
+    return {str(n): _of_optimizer(one) for n, one in enumerate(single_optimizers(model), start=1)}
 
 
 def _of_optimizer(optimizer):
@@ -117,7 +161,7 @@ def _plain(value):
     if value is None or isinstance(value, str | int | float):
         return value
     if hasattr(value, "get_config"):
-        return {"class": type(value).__name__} | _plain(value.get_config())
+        return {"class": type(value).__name__} | _plain(_renamed(value.get_config(), _by_place))
     return getattr(value, "__name__", type(value).__name__)
 
 

@@ -56,7 +56,7 @@ def release(model, wrapper):
 
 
 class Inside:
-    """Arrays that the compiled step fills: `sum` adds up, `max` keeps the largest, `last` the latest.
+    """Arrays that the compiled step fills: `sum` adds up, `max` keeps the largest.
 
     Variables of their own, which no model or optimizer saves; on JAX, which knows no assignment, NumPy arrays that
     the step sends its values out to.
@@ -64,7 +64,7 @@ class Inside:
 
     def __init__(self, **sizes: int):
         self._on_jax = keras.backend.backend() == "jax"
-        zeros = {name: np.zeros(size, "float32") for name, size in sizes.items() if size}
+        zeros = {name: np.zeros(size, "float32") for name, size in sizes.items()}
         make = functools.partial(keras.Variable, trainable=False, dtype="float32", name="monitoring")
         self._held = zeros if self._on_jax else {name: make(values) for name, values in zeros.items()}
 
@@ -76,12 +76,11 @@ class Inside:
             return
         for name, value in values.items():
             held = self._held[name]
-            held.assign({"sum": ops.add, "max": ops.maximum}.get(name, lambda old, new: new)(held, value))
+            held.assign({"sum": ops.add, "max": ops.maximum}[name](held, value))
 
     def _add_arrays(self, values):
         for name, value in values.items():
-            joined = {"sum": np.add, "max": np.maximum}.get(name, lambda old, new: new)
-            self._held[name] = joined(self._held[name], np.asarray(value))
+            self._held[name] = {"sum": np.add, "max": np.maximum}[name](self._held[name], np.asarray(value))
 
     def read(self) -> dict[str, np.ndarray]:
         if self._on_jax:
@@ -111,13 +110,8 @@ def float32(tensor):
     return ops.cast(tensor, "float32")
 
 
-def dense(gradient, variable):
-    """Return a gradient as float32; TensorFlow gives that of an embedding as rows, some of them twice."""
+def whole(gradient):
+    """Return a gradient as a tensor; TensorFlow gives that of an embedding as rows, some of them twice."""
     if type(gradient).__name__ == "IndexedSlices":
-        gradient = ops.segment_sum(gradient.values, gradient.indices, num_segments=variable.shape[0])
-    return float32(gradient)
-
-
-def last_step(batch, params) -> int:
-    """Return the last step that was taken; with `steps_per_execution` Keras counts beyond the epoch's end."""
-    return min(batch, ((params or {}).get("steps") or batch + 1) - 1)
+        return ops.segment_sum(gradient.values, gradient.indices, num_segments=gradient.dense_shape[0])
+    return gradient

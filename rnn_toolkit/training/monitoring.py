@@ -2,26 +2,28 @@
 
 import functools
 import os
+import shutil
+import tempfile
 import time
 import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
 from keras import ops
 
-from rnn_toolkit._checks import optional_package, whole_number
+from rnn_toolkit._checks import optional_package
 from rnn_toolkit.networks.gates import saturation
 from rnn_toolkit.networks.optimization import unwrapped
 from rnn_toolkit.networks.probing import array, compiled_forward, numpy, owned_variables, recurrent_states
-from rnn_toolkit.training.interception import Inside, dense, float32, intercept, is_distributed, last_step, release
+from rnn_toolkit.training.interception import Inside, float32, intercept, is_distributed, release, whole
+from rnn_toolkit.training.resumable import ResumableCallback
+from rnn_toolkit.training.snapshots import replacing
 
 PROBE_ROWS = 64
-GRADIENT_SAMPLE = 1_000  # values of each weight's gradient in a histogram
 
 
-class Monitor(keras.callbacks.Callback):
+class Monitor(ResumableCallback):
     """Record gradients, updates, activations and gates of each epoch.
 
     All of it goes into `logs`, and so into the history, if this stands before the callback that keeps it:
@@ -29,23 +31,19 @@ class Monitor(keras.callbacks.Callback):
     `clipped`, the share of steps in which the optimizer clipped; `update_ratio/<layer>`, the mean of the norm of a
     step's change of the weights over their norm (about 1e-3 is healthy); `activation_std/<layer>`, the spread of the
     outputs; `saturation/<layer>`, the share of gates within 5 % of open or shut (LSTM, GRU), or of outputs beyond
-    0.95 (SimpleRNN). The last two are measured on `probe`, without dropout. Steps that a loss scale or `StopOnNaN`
-    skips do not count.
+    0.95 (SimpleRNN). The last two are measured without dropout, on up to 64 rows that `train` hands over; in Keras' own
+    `fit`, you do: `monitor.on_run(probe=x[:64])`. Steps that a loss scale or `StopOnNaN` skips do not count.
 
     Args:
-        every: Steps per row of `steps`; `None` keeps no rows.
-        tensorboard: Whether to write all of it, and histograms of weights, of the gradients of each epoch's last step
-            (up to 1,000 evenly spaced values a weight) and of activations, below `run_dir/tensorboard`.
-        run_dir: Folder of the run; `train` fills in its own.
+        tensorboard: Whether to write all of it, and histograms of weights and activations, below `run_dir/tensorboard`.
+        run_dir: Folder of the run; `None` takes that of `train`.
 
     Attributes:
-        probe: Up to 64 rows of input to measure activations on; `train` fills it in. `None` leaves them out.
-        steps: DataFrame with a row per `every` steps, their means; the index `step` counts from 1 over all epochs.
+        steps: Number of steps measured in all finished epochs; 0 before training.
 
     Raises:
-        TypeError: If `every` is not a whole number.
-        ValueError: If `every` is below one; when training begins, if there is no `run_dir` to write to, or the model
-            is not built or trains on several replicas.
+        ValueError: When training begins, if there is no `run_dir` to write to, or the model is not built or trains on
+            several replicas.
         ImportError: If `tensorboard` is asked for and not installed.
 
     Example:
@@ -60,19 +58,14 @@ class Monitor(keras.callbacks.Callback):
         Part 3". Saturated gates: Karpathy et al., 2015, arXiv:1506.02078, section 4.2, here at 0.05 and 0.95.
     """
 
-    def __init__(
-        self, *, every: int | None = None, tensorboard: bool = False, run_dir: str | os.PathLike | None = None
-    ):
+    steps = 0
+
+    def __init__(self, *, tensorboard: bool = False, run_dir: str | os.PathLike | None = None):
         super().__init__()
-        self.every = None if every is None else whole_number(every, "every")
-        self.tensorboard, self.run_dir, self.probe = tensorboard, run_dir, None
+        self.tensorboard, self._own_dir = tensorboard, run_dir
+        self.on_run()
         if tensorboard:
             optional_package("tensorboard", extra="tensorboard", purpose="Monitor(tensorboard=True)")
-
-    @property
-    def steps(self) -> pd.DataFrame:
-        """Return a row per `every` steps."""
-        return pd.DataFrame(self._rows, index=pd.Index(self._row_steps, name="step"), columns=self._columns)
 
     def on_train_begin(self, logs=None):
         """Start to measure."""
@@ -94,48 +87,22 @@ class Monitor(keras.callbacks.Callback):
         self._clips = _clipping(self._optimizer) is not None
         self._columns = ["gradient_norm", *(["clipped"] if self._clips else [])]
         self._columns += [f"update_ratio/{name}" for name in self._owned]
-        width = 1 + len(self._columns)  # the number of steps comes first
-        self._sizes = [len(_sampled(np.empty(v.shape, "bool"))) for v in self._variables]
-        self._inside = Inside(sum=width, max=1, last=sum(self._sizes) if self.tensorboard else 0)
-        self._epoch, self._window, self._epoch_max = np.zeros(width), np.zeros(width), 0.0
-        self._step, self._since, self._first = 0, 0, 0
-        self._rows, self._row_steps = [], []
-        self._forward, self._purged = None, False
+        self._inside = Inside(sum=1 + len(self._columns), max=1)  # the number of steps comes first
+        self.steps, self._forward = 0, None
         intercept(model, self._measure)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Drop what an earlier run has written for epochs that are yet to come."""
-        if self.tensorboard and not self._purged:
-            self._purged = True
-            for path in self._events.glob("events.out.tfevents.*"):
-                if path.suffix[1:].isdigit() and int(path.suffix[1:]) > epoch:
-                    path.unlink()
-
-    def on_train_batch_begin(self, batch, logs=None):
-        """Note where the step begins."""
-        self._first = batch
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Add a row when enough steps have passed."""
-        if self.every is None:
-            return
-        taken = last_step(batch, self.params) - self._first + 1
-        self._step, self._since = self._step + taken, self._since + taken
-        if self._since >= self.every:
-            self._collect()
-            self._rows.append(_means(self._window).tolist())
-            self._row_steps.append(self._step)
-            self._window, self._since = np.zeros_like(self._window), 0
 
     def on_epoch_end(self, epoch, logs=None):
         """Put the epoch's numbers into `logs`, and write them for TensorBoard."""
         logs = {} if logs is None else logs
-        self._collect()
-        measured = dict(zip(self._columns, _means(self._epoch).tolist(), strict=True))
+        inside = self._inside.read()
+        steps, *sums = inside["sum"].astype("float64")
+        self.steps += int(steps)
+        with np.errstate(invalid="ignore"):
+            measured = dict(zip(self._columns, (np.array(sums) / steps).tolist(), strict=True))
         logs["gradient_norm"] = measured.pop("gradient_norm")
-        logs["gradient_norm_max"] = self._epoch_max
+        logs["gradient_norm_max"] = float(inside["max"][0])
         logs.update(measured)
-        self._epoch, self._epoch_max = np.zeros_like(self._epoch), 0.0
+        self._inside.write(sum=np.zeros_like(inside["sum"]), max=np.zeros(1))
         calls = self._probe_calls()
         for name, (_, output, _) in calls.items():
             with np.errstate(all="ignore"):
@@ -153,22 +120,22 @@ class Monitor(keras.callbacks.Callback):
 
     def get_state(self) -> dict:
         """Return what a resumed epoch needs to report the same numbers: JSON values and arrays."""
-        kept = {name: getattr(self, f"_{name}") for name in ("epoch_max", "step", "since")}
-        rows = {"rows": [list(row) for row in self._rows], "row_steps": list(self._row_steps)}
-        return {"inside": self._inside.read(), "epoch": self._epoch.copy(), "window": self._window.copy()} | kept | rows
+        return {"inside": self._inside.read(), "steps": self.steps}
 
     def set_state(self, state: dict):
         """Go on from a state; called after `on_train_begin`."""
-        self._inside.write(**state["inside"])
-        self._epoch, self._window = np.array(state["epoch"]), np.array(state["window"])
-        self._epoch_max, self._step, self._since = state["epoch_max"], state["step"], state["since"]
-        self._rows, self._row_steps = [list(row) for row in state["rows"]], list(state["row_steps"])
+        inside = {name: state["inside"][name] for name in ("sum", "max")}
+        if "epoch" in state:  # earlier versions moved the sums out of the step now and then
+            inside["sum"] = inside["sum"] + state["epoch"]
+            inside["max"] = np.maximum(inside["max"], state["epoch_max"])
+        self._inside.write(**inside)
+        self.steps = state.get("steps", 0)
 
     def _measure(self, apply, grads, trainable_variables=None):
         """Apply the gradients, and add to the sums what they are and do. Runs inside the compiled step."""
         variables = self._variables if trainable_variables is None else trainable_variables
         scale = self._optimizer.loss_scale_factor or 1.0
-        gradients = {id(v): dense(g, v) / scale for g, v in zip(grads, variables, strict=True) if g is not None}
+        gradients = {id(v): float32(whole(g)) / scale for g, v in zip(grads, variables, strict=True) if g is not None}
         before = {id(v): ops.copy(v) for v in variables}  # most backends assign in place
         name, limit = _clipping(self._optimizer) if self._clips else (None, None)
         limit = self._optimizer.clip_limit() if name == "clip_quantile" else limit  # before this step moves it
@@ -187,20 +154,7 @@ class Monitor(keras.callbacks.Callback):
             moved = ops.sqrt(sum((ops.sum(ops.square(new - old)) for old, new in olds), ops.zeros(())))
             size = ops.sqrt(sum((ops.sum(ops.square(old)) for old, _ in olds), ops.zeros(())))
             row.append(moved / ops.where(size > 0, size, ops.maximum(moved, 1e-30)))  # from all zeros: 1
-        values = {"sum": ops.stack(row), "max": ops.reshape(norm, (1,))}
-        if self.tensorboard:
-            # TensorFlow does not know the shape of a gradient that comes out of a loop.
-            given = (ops.reshape(gradients.get(id(v), ops.zeros(v.shape)), v.shape) for v in self._variables)
-            values["last"] = ops.concatenate([_sampled(gradient) for gradient in given])
-        self._inside.add(values)
-
-    def _collect(self):
-        """Move the sums out of the step."""
-        inside = self._inside.read()
-        self._epoch += inside["sum"]
-        self._window += inside["sum"]
-        self._epoch_max = float(np.maximum(self._epoch_max, inside["max"][0]))  # unlike max(), keeps NaN
-        self._inside.write(sum=np.zeros_like(inside["sum"]), max=np.zeros(1))
+        self._inside.add({"sum": ops.stack(row), "max": ops.reshape(norm, (1,))})
 
     def _probe_calls(self) -> dict:
         """Return layer, output and, of recurrent layers, arguments by the name of each innermost layer."""
@@ -214,7 +168,8 @@ class Monitor(keras.callbacks.Callback):
         except Exception as error:  # whatever a layer may raise: to watch must not end the training
             warnings.warn(
                 f"Monitor could not run the model on its probe: {type(error).__name__}: {' '.join(str(error).split())} "
-                "Activations are left out from here on. Set `monitor.probe` to rows that the model takes.",
+                "Activations are left out from here on. Hand rows over that the model takes: "
+                "`monitor.on_run(probe=x[:64])`.",
                 stacklevel=2,
             )
             self.probe = None
@@ -223,37 +178,27 @@ class Monitor(keras.callbacks.Callback):
             for variable, value in states:
                 variable.assign(value)
 
-    @property
-    def _events(self) -> Path:
-        return Path(self.run_dir) / "tensorboard"
-
     def _write(self, step, logs, calls):
         """Write one file of events per epoch, whole or not at all: an epoch done again replaces its own."""
-        from tensorboard.compat.proto import event_pb2  # their writer appends, and does not replace
+        from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.plugins.histogram.summary_v2 import histogram_pb
         from tensorboard.plugins.scalar.summary_v2 import scalar_pb
-        from tensorboard.summary.writer.record_writer import RecordWriter
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         rate = float(array(self.model.optimizer.learning_rate))
         summaries = [scalar_pb(name, float(value)) for name, value in ({"learning_rate": rate} | logs).items()]
-        gradients = np.split(self._inside.read()["last"], np.cumsum(self._sizes)[:-1])
-        names = {id(v): f"{layer}/{v.name}" for layer, own in self._owned.items() for v in own}
-        arrays = {f"weights/{names[id(v)]}": numpy(v) for v in self._variables}
-        arrays |= {f"gradients/{names[id(v)]}": part for v, part in zip(self._variables, gradients, strict=True)}
+        arrays = {f"weights/{layer}/{v.name}": numpy(v) for layer, own in self._owned.items() for v in own}
         arrays |= {f"activations/{name}": output for name, (_, output, _) in calls.items()}
         for name, values in arrays.items():
-            finite = values[np.isfinite(values)].astype("float64")
-            summaries.append(histogram_pb(name, finite))
-        self._events.mkdir(parents=True, exist_ok=True)
-        partial = self._events / ".partial"
-        with open(partial, "wb") as file:
-            writer = RecordWriter(file)
-            writer.write(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+            summaries.append(histogram_pb(name, values[np.isfinite(values)].astype("float64")))
+        path = Path(self.run_dir) / "tensorboard" / f"events.out.tfevents.{step:09d}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder, replacing(path) as partial:
+            writer = EventFileWriter(folder)  # which appends, under a name of its own
             for summary in summaries:
-                event = event_pb2.Event(wall_time=time.time(), step=step, summary=summary)
-                writer.write(event.SerializeToString())
-            writer.flush()
-        os.replace(partial, self._events / f"events.out.tfevents.{step:09d}")
+                writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+            writer.close()
+            shutil.copyfile(next(Path(folder).iterdir()), partial)
 
 
 def _clipping(optimizer):
@@ -263,15 +208,3 @@ def _clipping(optimizer):
     names = ("clip_quantile", "clipnorm", "global_clipnorm", "clipvalue")
     limits = {name: getattr(optimizer, name, None) for name in names}
     return next(((name, limit) for name, limit in limits.items() if limit), None)
-
-
-def _sampled(values):
-    """Return up to `GRADIENT_SAMPLE` evenly spaced values of an array or tensor of known shape."""
-    size = int(np.prod(values.shape))
-    flat = values.reshape(-1) if isinstance(values, np.ndarray) else ops.reshape(values, (-1,))
-    return flat[:: max(1, -(-size // GRADIENT_SAMPLE))]
-
-
-def _means(sums: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        return sums[1:] / sums[0]

@@ -8,12 +8,13 @@ from keras import ops
 
 from rnn_toolkit.networks.optimization import unwrapped
 from rnn_toolkit.networks.probing import first_layer, numpy, place_in_batch
-from rnn_toolkit.training.interception import Inside, dense, intercept, is_distributed, last_step, release
+from rnn_toolkit.training.interception import Inside, intercept, is_distributed, release, whole
+from rnn_toolkit.training.resumable import ResumableCallback
 
 LOOK_STEPS = 16  # between two looks at the gradients' flags: each look costs about as much as a very small step
 
 
-class StopOnNaN(keras.callbacks.Callback):
+class StopOnNaN(ResumableCallback):
     """Stop at the first loss or gradient that is not finite, keep the weights from it, and say where it came from.
 
     Keras' `TerminateOnNaN` stops after the update has made all weights NaN. Here an update with a gradient that is
@@ -23,9 +24,10 @@ class StopOnNaN(keras.callbacks.Callback):
     `not_finite_at_step`, and so into the history, if this stands before the callback that keeps it. Several replicas
     (`tf.distribute`): the loss is watched, the update is not withheld.
 
+    Inputs and layers are searched where `train` hands the batches over; in Keras' own `fit`, where you do so by
+    `stop.on_run(data=batches)`, with `batches[step]` the batch of a step.
+
     Attributes:
-        data: Gives the batch `(x, y)` or `(x, y, sample_weight)` of a step (from 0) of the current epoch as
-            `data[step]`; `train` fills it in. `None`: inputs and layers are not searched.
         stopped: Whether training was stopped.
         message: What was found, or `None`.
 
@@ -44,7 +46,7 @@ class StopOnNaN(keras.callbacks.Callback):
 
     def __init__(self):
         super().__init__()
-        self.data, self.stopped, self.message = None, False, None
+        self.stopped, self.message = False, None
 
     def on_train_begin(self, logs=None):
         """Start to watch."""
@@ -69,7 +71,8 @@ class StopOnNaN(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Stop if the loss is not finite; gradients are looked at now and then, as their updates wait anyway."""
-        self._last = last_step(batch, self.params)
+        steps = (self.params or {}).get("steps") or batch + 1
+        self._last = min(batch, steps - 1)  # with `steps_per_execution` Keras counts beyond the epoch's end
         if not np.isfinite(float((logs or {}).get("loss", 0.0))):
             self._look(self._begun, loss_is_finite=False)
         elif self._last - self._looked >= LOOK_STEPS:
@@ -123,9 +126,7 @@ class StopOnNaN(keras.callbacks.Callback):
     def _guard(self, apply, grads, trainable_variables=None):
         """Apply the gradients if all are finite. Runs inside the compiled step."""
         variables = self._variables if trainable_variables is None else trainable_variables
-        given = {
-            id(v): ops.all(ops.isfinite(dense(g, v))) for g, v in zip(grads, variables, strict=True) if g is not None
-        }
+        given = {id(v): ops.all(ops.isfinite(whole(g))) for g, v in zip(grads, variables, strict=True) if g is not None}
         finite = ops.stack([given.get(id(v), ops.ones((), "bool")) for v in self._variables])
         # A weight of no known owner counts for the decision, and not for the names.
         good, bad = ops.all(ops.stack(list(given.values()))), {"sum": 1 - ops.cast(finite, "float32")}
@@ -171,7 +172,10 @@ class StopOnNaN(keras.callbacks.Callback):
                 "Look for a root, logarithm or division near 0 in these layers or in the loss.",
             )
         if self.data is None:
-            return "Where it began is not known, as the batch is not.", "Check the data, or set `data` to search them."
+            return (
+                "Where it began is not known, as the batch is not.",
+                "Check the data, or hand them over: `stop.on_run(data=batches)`.",
+            )
         return (
             "The first non-finite value is the loss itself: the outputs for this batch are finite.",
             "Look for a logarithm or a division by 0 in the loss, or lower the learning rate.",

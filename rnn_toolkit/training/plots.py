@@ -1,7 +1,4 @@
-"""Tables in, Axes out: pictures of a training, of its learning rates and of what a text classifier looked at.
-
-Each function draws on `ax`, or on a new figure, and returns the Axes for whatever a user wants to change.
-"""
+"""Pictures of a training and of its learning rates: each on `ax` or a new figure, and returned for changes."""
 
 import keras
 import numpy as np
@@ -21,7 +18,7 @@ from rnn_toolkit.drawing import (
     plain_numbers,
     whole_ticks,
 )
-from rnn_toolkit.networks.optimization import SCHEDULES, learning_rates, unwrapped
+from rnn_toolkit.networks.optimization import SCHEDULES, learning_rates
 
 
 def plot_history(history: pd.DataFrame, *, ax=None):
@@ -77,94 +74,53 @@ def plot_history(history: pd.DataFrame, *, ax=None):
     return ax
 
 
-def plot_schedule(
-    schedule: str | list[str] | keras.optimizers.schedules.LearningRateSchedule | keras.optimizers.Optimizer,
-    *,
-    learning_rate: float = 1e-3,
-    steps: int | None = None,
-    ax=None,
-):
+def plot_schedule(schedule: str | list[str], *, learning_rate: float = 1e-3, steps: int = 1000, ax=None):
     """Draw the learning rate of each training step, before any training.
 
     Args:
-        schedule: A schedule of `make_optimizer` by name, or a list of names to compare; a Keras schedule; or an
-            optimizer. "plateau" cannot be drawn beforehand.
-        learning_rate: Highest learning rate of a schedule by name.
-        steps: Training steps: `epochs * len(train)`. `None` takes 1000 by name, else those the schedule is made for.
+        schedule: A schedule of `make_optimizer` by name, or a list of names to compare.
+        learning_rate: Highest learning rate.
+        steps: Training steps: `epochs * len(train)`.
         ax: Matplotlib Axes to draw on; `None` makes a figure.
 
     Returns:
         The Axes.
 
     Raises:
-        TypeError: If `schedule` is none of these.
-        ValueError: If a name is unknown, "plateau", or none is given; if `learning_rate` or `steps` is out of range.
+        TypeError: If `steps` is no whole number.
+        ValueError: If a name is unknown, or none is given; if `learning_rate` or `steps` is out of range.
 
     Example:
         >>> ax = plot_schedule("one_cycle", learning_rate=0.01, steps=100)
         >>> ax.get_title("left"), ax.texts[0].get_text()
         ('One cycle: learning rate over 100 steps', '0.01 at step 30')
     """
-    if steps is not None:
-        steps = whole_number(steps, "steps", minimum=2)
-    if isinstance(schedule, str | list | tuple):
-        names = [schedule] if isinstance(schedule, str) else list(schedule)
-        if not names:
-            raise ValueError("`schedule` is an empty list. Pass at least one name, 'cosine' say.")
-        steps = steps or 1000
-        rates = {str(name).replace("_", " "): _rates_by_name(name, learning_rate, steps) for name in names}
-    else:
-        name, rate = _own_rate(schedule)
-        steps = steps or _steps_of(rate)
-        rates = {name: rate}
+    whole_number(steps, "steps", minimum=2)
+    names = list(schedule) if isinstance(schedule, list | tuple) else [schedule]
+    if not names:
+        raise ValueError("`schedule` is an empty list. Pass at least one name, 'cosine' say.")
+    for name in names:
+        one_of(name, "schedule", SCHEDULES)
+    curves = [_rate_curve(learning_rates(name, learning_rate, steps), steps) for name in names]
+    names = [name.replace("_", " ") for name in names]
 
     ax, colours = axes_of(ax), [one for one in SERIES if one != GREY]
     ax.margins(y=0.1)  # room for the label of the highest rate
-    for place, (name, rate) in enumerate(rates.items()):
-        x, y = _rate_curve(rate, steps)
-        ax.plot(x, y, color=colours[place % len(colours)], linewidth=2, label=name if len(rates) > 1 else None)
+    for place, (name, (x, y)) in enumerate(zip(names, curves, strict=True)):
+        ax.plot(x, y, color=colours[place % len(colours)], linewidth=2, label=name if len(names) > 1 else None)
     ax.set_xlim(0, steps)
     ax.set_ylim(bottom=0)
     plain_numbers(ax)
     ax.set_xlabel("training step", fontsize=12)
-    subject = f"{name[0].upper()}{name[1:]}: learning rate" if len(rates) == 1 else "Learning rate"
+    subject = f"{names[0].capitalize()}: learning rate" if len(names) == 1 else "Learning rate"
     finish(ax, f"{subject} over {steps:,} steps", "learning rate")
-    if len(rates) == 1 and 0 < y.argmax() < len(y) - 1:
+    if len(names) == 1 and 0 < y.argmax() < len(y) - 1:
         mark(ax, x[y.argmax()], f"{y.max():.3g} at step {x[y.argmax()]:,}")
     return ax
 
 
-def _rates_by_name(name, learning_rate, steps):
-    if name == "plateau":
-        raise ValueError(
-            "The learning rate of 'plateau' depends on the losses and cannot be drawn before training. Train first; "
-            "then `plot_history` draws it from the column learning_rate of the history."
-        )
-    one_of(name, "schedule", [one for one in SCHEDULES if one != "plateau"])
-    return learning_rates(name, learning_rate, steps)
-
-
-def _own_rate(schedule) -> tuple:
-    """Return name and learning rate, a number or a Keras schedule, of a schedule or an optimizer."""
-    name, kinds = type(schedule).__name__, keras.optimizers.schedules.LearningRateSchedule
-    if isinstance(schedule, kinds):
-        return name, schedule
-    if not isinstance(schedule, keras.optimizers.Optimizer):
-        raise TypeError(
-            "`schedule` must be a name, a list of names, a Keras schedule or an optimizer. Received: "
-            f"{name}. Pass 'cosine', say, or model.optimizer."
-        )
-    rate = getattr(unwrapped(schedule), "_learning_rate", None)  # the public property is the rate of one step only
-    return name, rate if isinstance(rate, kinds) else float(keras.ops.convert_to_numpy(schedule.learning_rate))
-
-
-def _steps_of(rate) -> int:
-    """Return the steps that a Keras schedule is made for, 1000 where it does not say."""
-    return getattr(rate, "decay_steps", 1000) + getattr(rate, "warmup_steps", 0)
-
-
 def _rate_curve(rate, steps) -> tuple[np.ndarray, np.ndarray]:
-    """Return training steps and the learning rate of each."""
+    """Return training steps and the learning rate of each, a number or a Keras schedule."""
     top = {min(getattr(rate, "warmup_steps", 0), steps)}  # a corner, which must not be cut off
     x = np.array(sorted(top.union(np.linspace(0, steps, min(steps, 400) + 1).round().astype(int).tolist())))
     if not callable(rate):

@@ -10,8 +10,9 @@ from time import perf_counter
 import keras
 import pandas as pd
 
-from rnn_toolkit._checks import one_of, optional_package, whole_number
+from rnn_toolkit._checks import optional_package
 from rnn_toolkit.training.plots import plot_history
+from rnn_toolkit.training.resumable import ResumableCallback
 
 LINE_SECONDS = 0.2  # between two looks of the line: faster, nobody reads
 DRAW_SECONDS = 1.0  # between two pictures
@@ -31,7 +32,7 @@ def _is_notebook() -> bool:
     return type(sys.stdout).__module__.startswith(NOTEBOOKS)
 
 
-class Progress(keras.callbacks.Callback):
+class Progress(ResumableCallback):
     """Show one line that moves: epoch, step, losses, the best so far, learning rate, and the time left.
 
     The learning rate is that at the beginning of the epoch. The time left is that of all epochs at the pace so far;
@@ -39,19 +40,12 @@ class Progress(keras.callbacks.Callback):
 
     Args:
         epochs: Epochs in all.
-        monitor: What counts as the best: a column of the history.
-        mode: "min" where lower is better, "max" where higher is. A value that is not finite is never the best.
-
-    Raises:
-        TypeError: If `epochs` is no whole number.
-        ValueError: If `epochs` is below one, or `mode` is unknown.
+        monitor: The loss whose lowest finite value counts as the best: a column of the history.
     """
 
-    def __init__(self, epochs: int, *, monitor: str = "val_loss", mode: str = "min"):
+    def __init__(self, epochs: int, *, monitor: str = "val_loss"):
         super().__init__()
-        self.epochs = whole_number(epochs, "epochs")
-        one_of(mode, "mode", ("min", "max"))
-        self.monitor, self.mode = monitor, mode
+        self.epochs, self.monitor = epochs, monitor
         self._bar = None
         self._start()
 
@@ -63,11 +57,9 @@ class Progress(keras.callbacks.Callback):
         """Take the best of an earlier run, behind `on_train_begin`."""
         self._best, self._best_epoch = state["best"], state["best_epoch"]
 
-    def note(self, text: str) -> None:
-        """Show a text at the end of the line instead of learning rate and time left; an empty one removes it."""
-        self._note = " ".join(text.split())
-        if self._bar is not None:
-            self._draw()
+    def on_interrupt(self, reason: str) -> None:
+        """Show the reason at the end of the line instead of learning rate and time left."""
+        self._note = " ".join(reason.split())
 
     def on_train_begin(self, logs=None):
         """Forget an earlier training."""
@@ -96,7 +88,7 @@ class Progress(keras.callbacks.Callback):
         self._epoch, self._step, self._is_within = epoch + 1, 0, False
         self._shown = {name: logs[name] for name in ("loss", "val_loss", self.monitor) if name in (logs or {})}
         value = self._shown.get(self.monitor, math.nan)
-        if math.isfinite(value) and (self._best is None or self._is_better(value)):
+        if math.isfinite(value) and (self._best is None or value < self._best):
             self._best, self._best_epoch = float(value), epoch + 1
         self._draw_if_due()
 
@@ -112,9 +104,6 @@ class Progress(keras.callbacks.Callback):
         self._epoch = self._step = self._steps = 0
         self._shown, self._note, self._is_within, self._is_over = {}, "", False, False
         self._began, self._due = perf_counter(), 0.0
-
-    def _is_better(self, value) -> bool:
-        return value < self._best if self.mode == "min" else value > self._best
 
     def _position(self) -> float:
         """Return how many epochs are done, the present one in part."""
@@ -187,19 +176,14 @@ class LiveCurves(Progress):
     Args:
         history: Called without arguments, returns the history so far, earlier runs included: the table of `train`.
         epochs: Epochs in all.
-        monitor: What counts as the best: a column of the history.
-        mode: "min" where lower is better, "max" where higher is.
+        monitor: The loss whose lowest finite value counts as the best: a column of the history.
 
     Raises:
-        TypeError: If `epochs` is no whole number.
-        ValueError: If `epochs` is below one, or `mode` is unknown.
         ImportError: In a notebook without Matplotlib.
     """
 
-    def __init__(
-        self, history: Callable[[], pd.DataFrame], epochs: int, *, monitor: str = "val_loss", mode: str = "min"
-    ):
-        super().__init__(epochs, monitor=monitor, mode=mode)
+    def __init__(self, history: Callable[[], pd.DataFrame], epochs: int, *, monitor: str = "val_loss"):
+        super().__init__(epochs, monitor=monitor)
         self._history = history
         self._is_live = _is_notebook()
         if self._is_live:

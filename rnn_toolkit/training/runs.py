@@ -16,8 +16,12 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import nearest
-from rnn_toolkit.training.identity import differences
+from rnn_toolkit.networks.optimization import clip_as_begun
+from rnn_toolkit.training.identity import differences, optimizers_of
+from rnn_toolkit.training.resumable import ResumableCallback
 from rnn_toolkit.training.snapshots import Snapshots, random_state, replacing, set_random_state
+
+SNAPSHOT_SECONDS = 60  # between two snapshots within an epoch
 
 
 class Run(keras.callbacks.Callback):
@@ -26,9 +30,9 @@ class Run(keras.callbacks.Callback):
     It is the last of the callbacks, so that the others have done with a step or an epoch when it looks.
     """
 
-    def __init__(self, epochs, *, seconds, steps):
+    def __init__(self, epochs, *, steps):
         super().__init__()
-        self.epochs, self.seconds, self.steps = epochs, seconds, steps
+        self.epochs, self.steps = epochs, steps
         self.feed, self.callbacks, self.rows = None, [], []
         self.epoch, self.step, self.stopped = 0, 0, False  # where the run stands: epochs done, steps in the next one
         self.seed = int(np.random.randint(2**31))  # drawn from the global state, which `set_random_seed` sets
@@ -41,7 +45,7 @@ class Run(keras.callbacks.Callback):
         """Return a row per epoch."""
         return pd.DataFrame(self.rows, index=pd.RangeIndex(1, len(self.rows) + 1, name="epoch"))
 
-    def open(self, folder, identity, *, resume, has_trained):
+    def open(self, folder, identity, *, resume, has_trained, model):
         """Read where the run in a folder stands, if there is one, and refuse if it is another."""
         self._folder, self._identity = folder, identity
         self._snapshots = Snapshots(folder / "snapshots")
@@ -54,6 +58,8 @@ class Run(keras.callbacks.Callback):
             return
         if not resume:
             raise ValueError(f"`run_dir` holds a run of {state['epoch']} epochs, and resume=False. {afresh}")
+        if clip_as_begun(model, state["identity"]["optimizer"].get("1", {})):
+            identity["optimizer"] = optimizers_of(model)
         differing = differences(state["identity"], identity, has_trained=has_trained)
         if differing:
             raise ValueError(f"`run_dir` holds another run: {'; '.join(differing)}. {afresh}")
@@ -75,34 +81,38 @@ class Run(keras.callbacks.Callback):
     @contextlib.contextmanager
     def signals(self):
         """Turn Ctrl-C and SIGTERM into a stop behind the step, where all of the state belongs together."""
+
+        def tell(number, frame):
+            if number == signal.SIGINT and self._signal is not None:  # the second Ctrl-C waits for nothing
+                raise KeyboardInterrupt
+            self._signal = number
+
         numbers = (signal.SIGINT,) if self._snapshots is None else (signal.SIGINT, signal.SIGTERM)
         if threading.current_thread() is not threading.main_thread():  # only there does Python take signals
             numbers = ()
-        with _signals(self, numbers) as self._handlers:
+        before = {number: signal.getsignal(number) for number in numbers}
+        self._handlers = {number: one for number, one in before.items() if one not in (signal.SIG_IGN, None)}
+        try:
+            for number in self._handlers:
+                signal.signal(number, tell)
             yield
+        finally:
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
 
-    def interrupt(self, number):
-        """Stop behind this step."""
-        self._signal = number
-
-    def is_interrupted(self) -> bool:
-        """Return whether a stop is asked for and has not happened yet."""
-        return self._signal is not None
-
-    def leave(self, note: str):
+    def leave(self, reason: str):
         """Let all callbacks end as they do behind a whole training: files closed, best weights restored."""
         for callback in self.callbacks:
             try:
-                if hasattr(callback, "note"):
-                    callback.note(note)
+                if isinstance(callback, ResumableCallback):
+                    callback.on_interrupt(reason)
                 callback.on_train_end()
             except Exception as error:  # whatever stopped the training is the error to show
                 warnings.warn(f"{type(callback).__name__}.on_train_end failed: {error}", stacklevel=3)
 
     def leave_at_best(self, model):
         """Put a finished run's state into the model and end it again."""
-        stateful = [callback for callback in self.callbacks if hasattr(callback, "set_state")]
-        for callback in stateful:
+        for callback in self.resumable():
             callback.set_model(model)
             callback.set_params({"epochs": self.epochs, "steps": None, "verbose": 0})
             callback.on_train_begin()
@@ -110,8 +120,12 @@ class Run(keras.callbacks.Callback):
         self._build()
         self._restore()
         self._write_history()  # a kill behind the last snapshot may have come before it
-        for callback in stateful:
+        for callback in self.resumable():
             callback.on_train_end()
+
+    def resumable(self) -> list[ResumableCallback]:
+        """Return the callbacks that go on where an interruption left them."""
+        return [callback for callback in self.callbacks if isinstance(callback, ResumableCallback)]
 
     def where_it_stands(self) -> str:
         """Say how far the run has come, and what to do."""
@@ -194,11 +208,7 @@ class Run(keras.callbacks.Callback):
             "variables": values,
             "metrics": before["metrics"] if self.step else [],
             "random": before["random"],
-            "callbacks": [
-                {"name": type(callback).__name__, "state": callback.get_state()}
-                for callback in self.callbacks
-                if hasattr(callback, "get_state")
-            ],
+            "callbacks": [_described(callback) | {"state": callback.get_state()} for callback in self.resumable()],
         }
         try:
             self._snapshots.write(state)
@@ -221,15 +231,15 @@ class Run(keras.callbacks.Callback):
         state = self._restored
         self._assign(self._variables(), state["variables"])
         stored = list(state["callbacks"])
-        for callback in self.callbacks:
-            if not hasattr(callback, "set_state"):
-                continue
-            match = next((one for one in stored if one["name"] == type(callback).__name__), None)
+        for callback in self.resumable():
+            wanted = _described(callback).items()  # earlier versions stored the name alone
+            matches = (n for n, one in enumerate(stored) if all(one.get(key, value) == value for key, value in wanted))
+            match = next(matches, None)
             if match is not None:
-                stored.remove(match)
-                callback.set_state(match["state"])
+                callback.set_state(stored.pop(match)["state"])
+        stored = [one for one in stored if one["name"] not in ("Progress", "LiveCurves")]  # where nobody watches now
         if stored:
-            names = ", ".join(one["name"] for one in stored)
+            names = ", ".join(one["name"] + (f" of {one['monitor']}" if "monitor" in one else "") for one in stored)
             warnings.warn(f"The run had callbacks that this call lacks: {names}. It goes on without.", stacklevel=2)
         self._logs, self._elapsed = state["logs"], state["seconds"]
         set_random_state(state["random"])
@@ -244,12 +254,8 @@ class Run(keras.callbacks.Callback):
 
     def _variables(self):
         """Return all that a step changes but the metrics: weights, seeds, what the optimizer keeps."""
-        known, variables = set(), []
-        for variable in [*self._model.variables, *self._model.optimizer.variables]:
-            if id(variable) not in known:
-                known.add(id(variable))
-                variables.append(variable)
-        return variables
+        variables = [*self._model.variables, *self._model.optimizer.variables]
+        return list({id(variable): variable for variable in variables}.values())
 
     @staticmethod
     def _assign(variables, values):
@@ -281,7 +287,7 @@ class Run(keras.callbacks.Callback):
             return False
         if self.steps is not None:
             return self.step % self.steps == 0
-        return time.perf_counter() - self._saved >= self.seconds and self._affordable()
+        return time.perf_counter() - self._saved >= SNAPSHOT_SECONDS and self._affordable()
 
     def _affordable(self):
         return time.perf_counter() - self._saved >= 50 * self._cost
@@ -294,6 +300,12 @@ class Run(keras.callbacks.Callback):
             ours = signal.signal(number, self._handlers[number])
             signal.raise_signal(number)
             signal.signal(number, ours)
+
+
+def _described(callback) -> dict[str, str]:
+    """Return what tells a callback from others: its class, and what it watches and how."""
+    watched = {name: getattr(callback, name, None) for name in ("monitor", "mode")}
+    return {"name": type(callback).__name__} | {name: one for name, one in watched.items() if isinstance(one, str)}
 
 
 def _values(variables) -> list[np.ndarray]:
@@ -327,26 +339,6 @@ class RunCallbacks(keras.callbacks.CallbackList):
             rate = self._run.model.optimizer.learning_rate
             logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate))  # before a callback lowers it
         super().on_epoch_end(epoch, logs)
-
-
-@contextlib.contextmanager
-def _signals(run, numbers):
-    """Tell a run of signals; a second Ctrl-C does not wait for the end of the step."""
-
-    def tell(number, frame):
-        if number == signal.SIGINT and run.is_interrupted():
-            raise KeyboardInterrupt
-        run.interrupt(number)
-
-    before = {number: signal.getsignal(number) for number in numbers}
-    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
-    for number in before:
-        signal.signal(number, tell)
-    try:
-        yield before
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def monitored(callback) -> str | None:

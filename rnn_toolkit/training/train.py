@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import one_of, whole_number
-from rnn_toolkit.training.callbacks import AveragedWeights, default_callbacks
+from rnn_toolkit.training.callbacks import AveragedWeights, BestModel, default_callbacks
 from rnn_toolkit.training.feeding import positioned
 from rnn_toolkit.training.identity import identity_of, num_batches
 from rnn_toolkit.training.progress import LiveCurves, Progress, is_interactive
+from rnn_toolkit.training.resumable import ResumableCallback
 from rnn_toolkit.training.runs import Run, RunCallbacks, monitored
 from rnn_toolkit.training.snapshots import held
 
@@ -38,7 +39,6 @@ def train(
     run_dir: str | os.PathLike | None = None,
     callbacks: Sequence[keras.callbacks.Callback] | None = None,
     resume: bool = True,
-    snapshot_seconds: float = 60.0,
     snapshot_steps: int | None = None,
     progress: str | None = "auto",
 ) -> pd.DataFrame:
@@ -62,11 +62,11 @@ def train(
         run_dir: Folder for the run, made if missing: `best.keras` (the best model so far), `history.csv`, and
             `snapshots/` to go on from. Each file is whole at any moment. `None` writes nothing.
         callbacks: Instead of `default_callbacks()` (and `AveragedWeights` if the optimizer keeps an average): Keras
-            callbacks, or an empty list for none.
+            callbacks, or an empty list for none. Those that derive from `rt.callbacks.ResumableCallback` go on where
+            an interruption left them, the others begin anew.
         resume: Whether to go on if `run_dir` holds a run. With `False` that is an error, and nothing is overwritten.
-        snapshot_seconds: Seconds between two snapshots within an epoch. One is written at the end of each epoch, too.
-            Both wait while writing would take more than a fiftieth of the time.
-        snapshot_steps: Steps between two snapshots within an epoch, instead of seconds, at whatever cost.
+        snapshot_steps: Steps between two snapshots within an epoch. `None` writes one a minute, and one at the end of
+            each epoch; both wait while writing would take more than a fiftieth of the time.
         progress: "auto" shows one moving line in a terminal or notebook; "live" draws the curves as they grow;
             `None` is silent.
 
@@ -76,7 +76,8 @@ def train(
 
     Raises:
         TypeError, ValueError: If the model is not compiled or not built; there is no training data; a callback watches
-            validation data and there are none, or what is not among the metrics; or `run_dir` cannot be written, is in
+            validation data and there are none, or what is not among the metrics; two would write the same
+            `best.keras`; or `run_dir` cannot be written, is in
             use, or holds another run (the differences are listed).
 
     Example:
@@ -91,8 +92,6 @@ def train(
     one_of(progress, "progress", ("auto", "live", None))
     if snapshot_steps is not None:
         whole_number(snapshot_steps, "snapshot_steps")
-    if not snapshot_seconds > 0:
-        raise ValueError(f"`snapshot_seconds` must be positive. Received: {snapshot_seconds}. Pass 60, say.")
     if not getattr(model, "compiled", False):
         raise ValueError(f"Model {model.name!r} is not compiled. Call `model.compile(optimizer, loss)` first.")
     if not model.built:
@@ -108,14 +107,14 @@ def train(
     callbacks = list(callbacks)
     if validation is None:
         _refuse_validation_monitors(callbacks)
-    run = Run(epochs, seconds=snapshot_seconds, steps=snapshot_steps)
+    run = Run(epochs, steps=snapshot_steps)
     with contextlib.ExitStack() as stack:
         if run_dir is not None:
             folder = Path(run_dir)
             stack.enter_context(held(folder))
             identity = identity_of(model, train, validation, batch_size=batch_size)
             has_trained = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) > 0
-            run.open(folder, identity, resume=resume, has_trained=has_trained)
+            run.open(folder, identity, resume=resume, has_trained=has_trained, model=model)
             _report_forgetful(callbacks)
         run.feed = positioned(train, batch_size=batch_size, seed=run.seed)
         if run.feed is None and run_dir is not None:
@@ -127,7 +126,11 @@ def train(
             )
         record = keras.callbacks.LambdaCallback(on_epoch_end=run.record)
         run.callbacks = [*callbacks, record, *_shown(progress, epochs, monitor, run)]
-        stack.enter_context(_handed(run.callbacks, run_dir=run_dir, data=run.feed, probe=_first_inputs(train)))
+        given = {"run_dir": run_dir, "data": run.feed, "probe": _first_inputs(train)}
+        for callback in run.resumable():
+            stack.callback(callback.on_run)
+            callback.on_run(**given)
+        _refuse_one_file_for_two(callbacks)
         if run.is_finished():
             run.leave_at_best(model)
             return run.history
@@ -219,26 +222,25 @@ def _refuse_validation_monitors(callbacks):
 
 def _report_forgetful(callbacks):
     for callback in callbacks:
-        better = FORGETFUL.get(type(callback))
+        better, name = FORGETFUL.get(type(callback)), type(callback).__name__
         if better is not None and getattr(callback, "save_best_only", True):
-            name = type(callback).__name__
             warnings.warn(f"keras.callbacks.{name} forgets its state on a resume. Take {better}.", stacklevel=3)
+        if hasattr(callback, "get_state") and not isinstance(callback, ResumableCallback):
+            warnings.warn(
+                f"{name} has a `get_state`, but forgets its state on a resume, as it is no ResumableCallback. "
+                f"Derive it from that: class {name}(rt.callbacks.ResumableCallback).",
+                stacklevel=3,
+            )
 
 
-@contextlib.contextmanager
-def _handed(callbacks, **gifts):
-    """Give callbacks what they have an empty attribute for, and take it back in the end."""
-    given = []
-    for callback in callbacks:
-        for name, gift in gifts.items():
-            if getattr(callback, name, gift) is None:
-                setattr(callback, name, gift)
-                given.append((callback, name))
-    try:
-        yield
-    finally:
-        for callback, name in given:
-            setattr(callback, name, None)
+def _refuse_one_file_for_two(callbacks):
+    best = [one for one in callbacks if isinstance(one, BestModel) and one.run_dir is not None]
+    if len({Path(one.run_dir).absolute() for one in best}) < len(best):
+        raise ValueError(
+            "Two BestModel callbacks would write the same best.keras: they watch "
+            f"{', '.join(repr(one.monitor) for one in best)}. Give one a folder of its own: BestModel(..., "
+            f"run_dir={os.path.join(best[-1].run_dir, best[-1].monitor)!r})."
+        )
 
 
 def _checked(data, name):

@@ -1,16 +1,8 @@
 import gzip
-import hashlib
-import http.server
-import io
 import os
 import re
-import stat
 import sys
-import tarfile
-import threading
 import types
-import zipfile
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -20,12 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from rnn_toolkit import datasets
-from rnn_toolkit.datasets import downloads, loaders
+from rnn_toolkit.datasets import loaders
 
 DATA_DIR = Path(__file__).parents[2] / "data"
-BEIJING_HEADER = "No,year,month,day,hour,pm2.5,DEWP,TEMP,PRES,cbwd,Iws,Is,Ir\n"
-BEIJING_ROWS = "1,2010,1,1,0,NA,-21,-11,1021,NW,1.79,0,0\n2,2010,1,1,1,129,-16,-4,1020,SE,4.92,0,0\n"
-MEMBER = "PRSA_data_2010.1.1-2014.12.31.csv"
+BEIJING = (
+    "No,year,month,day,hour,pm2.5,DEWP,TEMP,PRES,cbwd,Iws,Is,Ir\n"
+    "1,2010,1,1,0,NA,-21,-11,1021,NW,1.79,0,0\n2,2010,1,1,1,129,-16,-4,1020,SE,4.92,0,0\n"
+)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -199,86 +192,9 @@ def test_missing_bundled_file_says_to_install_again(tmp_path, monkeypatch):
         datasets.load_co2()
 
 
-def test_bundled_sets_need_neither_keras_nor_the_download_engine(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pooch", None)  # importing it now fails
-    monkeypatch.setitem(sys.modules, "requests", None)
-
-    assert len(datasets.load_weather()) == 26115
-    source = Path(loaders.__file__).read_text(encoding="utf-8")
-    assert "import keras" not in source
-    assert "import tensorflow" not in source
-
-
 # ---------------------------------------------------------------------------------------------------------------------
-# the cache
+# downloaded sets; how they are downloaded is for test_downloads.py
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("RNN_TOOLKIT_DATA", str(folder))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    return folder
-
-
-@pytest.fixture
-def publish(tmp_path, monkeypatch):
-    """Serve a file from this machine in place of the publisher's, with its checksum or none."""
-    folder = tmp_path / "published"
-    folder.mkdir()
-    requested = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            requested.append(self.path)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-
-    def serve(name, content, *, checked=True):
-        if content is not None:
-            (folder / name).write_bytes(content)
-        source = downloads.SOURCES[name]._replace(
-            url=f"http://127.0.0.1:{server.server_port}/{name}",
-            sha256=hashlib.sha256(content).hexdigest() if checked else None,
-        )
-        monkeypatch.setitem(downloads.SOURCES, name, source)
-        return requested
-
-    yield serve
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def no_network(monkeypatch):
-    """Point every address at a port where nobody listens."""
-    for name, source in downloads.SOURCES.items():
-        monkeypatch.setitem(downloads.SOURCES, name, source._replace(url=f"http://127.0.0.1:9/{name}"))
-
-
-def put(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode())
-
-
-def expect(monkeypatch, name, text):
-    source = downloads.SOURCES[name]._replace(sha256=hashlib.sha256(text.encode()).hexdigest())
-    monkeypatch.setitem(downloads.SOURCES, name, source)
-
-
-def zipped(path, *, name=MEMBER, text=BEIJING_HEADER + BEIJING_ROWS, mode=0o644):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("../escaped.csv", "out")
-        archive.writestr("/tmp/escaped.csv", "out")
-        member = zipfile.ZipInfo(name)
-        member.external_attr = mode << 16
-        archive.writestr(member, text)
-    return path.read_bytes()
-
 
 ETT = (
     "date,HUFL,HULL,MUFL,MULL,LUFL,LULL,OT\n2016-07-01 00:00:00,1,2,3,4,5,6,7\n2016-07-01 01:00:00,2,3,4,5,6,7,8\n"
@@ -286,17 +202,8 @@ ETT = (
 )
 
 
-def test_cache_dir_is_the_environment_variable_or_lies_in_the_home_folder(monkeypatch):
-    monkeypatch.setenv("RNN_TOOLKIT_DATA", "~/somewhere")
-    assert datasets.cache_dir() == Path.home() / "somewhere"
-
-    monkeypatch.delenv("RNN_TOOLKIT_DATA")
-    assert datasets.cache_dir() == Path.home() / ".cache" / "rnn_toolkit"
-
-
-def test_cached_file_is_used_without_network(cache, no_network, monkeypatch):
-    expect(monkeypatch, "etth1", ETT)
-    put(cache / "ett" / "ETTh1.csv", ETT)
+def test_etth1_is_hourly(cached):
+    cached("etth1", ETT)
 
     frame = datasets.load_etth1()
 
@@ -306,13 +213,11 @@ def test_cached_file_is_used_without_network(cache, no_network, monkeypatch):
     assert frame["OT"].tolist() == [7, 8, 9]
 
 
-def test_m4_steps_go_on_from_training_to_test_part(cache, no_network, monkeypatch):
+def test_m4_steps_go_on_from_training_to_test_part(cached):
     train = '"V1","V2","V3","V4"\n"H1","10","11",\n"H2","20","21","22"\n'
     test = '"V1","V2","V3"\n"H1","12","13"\n"H2","23","24"\n'
-    expect(monkeypatch, "m4_hourly_train", train)
-    expect(monkeypatch, "m4_hourly_test", test)
-    put(cache / "m4" / "Hourly-test.csv", test)
-    (cache / "m4" / "Hourly-train.csv.gz").write_bytes(gzip.compress(train.encode()))  # compressed does as well
+    cached("m4_hourly_train", train)
+    cached("m4_hourly_test", test)
 
     frame = datasets.load_m4_hourly()
 
@@ -323,71 +228,8 @@ def test_m4_steps_go_on_from_training_to_test_part(cache, no_network, monkeypatc
     assert frame["split"].tolist() == ["train", "train", "test", "test", "train", "train", "train", "test", "test"]
 
 
-def test_damaged_cached_file_is_refused_with_the_advice_to_delete_it(cache, no_network):
-    put(cache / "ett" / "ETTh1.csv", ETT[:-5])
-
-    with pytest.raises(ValueError, match=r"ETTh1\.csv is damaged or changed: .*f18de3ad.*Delete it and call again"):
-        datasets.load_etth1()
-
-
-def test_cut_off_compressed_file_is_refused_too(cache, no_network):
-    put(cache / "m4" / "Hourly-train.csv.gz", "")
-    (cache / "m4" / "Hourly-train.csv.gz").write_bytes(gzip.compress(b"H1,1,2\n" * 100)[:-9])
-
-    with pytest.raises(ValueError, match=r"Hourly-train\.csv\.gz is damaged or changed"):
-        datasets.load_m4_hourly()
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# downloads
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def test_first_call_downloads_with_a_progress_bar_and_the_second_does_not(cache, publish, capsys):
-    requested = publish("etth1", ETT.encode())
-
-    assert len(datasets.load_etth1()) == 3
-    assert "100%" in capsys.readouterr().err
-    assert len(datasets.load_etth1()) == 3
-    assert capsys.readouterr().err == ""
-    assert requested == ["/etth1"]
-    assert [path.name for path in (cache / "ett").iterdir()] == ["ETTh1.csv"]  # nothing temporary is left
-
-
-def test_download_with_other_bytes_is_refused_and_not_kept(cache, publish):
-    publish("etth1", ETT.encode())
-    downloads.SOURCES["etth1"] = downloads.SOURCES["etth1"]._replace(sha256="0" * 64)
-
-    with pytest.raises(
-        ValueError, match=r"127\.0\.0\.1.*does not have the expected SHA-256 000.*put the file .* by hand"
-    ):
-        datasets.load_etth1()
-    assert list((cache / "ett").iterdir()) == []
-
-
-def test_no_network_names_address_place_and_the_set_that_needs_none(cache, no_network):
-    expected = r"127\.0\.0\.1:9/etth1 could not be downloaded.*put the file at .*ett.ETTh1\.csv by hand.*load_weather"
-    with pytest.raises(ConnectionError, match=expected):
-        datasets.load_etth1()
-    assert list((cache / "ett").iterdir()) == []
-
-
-def test_no_network_names_the_member_of_an_archive(cache, no_network):
-    expected = r"put its member PRSA_data_2010\.1\.1-2014\.12\.31\.csv at .*pollution\.csv by hand"
-    with pytest.raises(ConnectionError, match=expected):
-        datasets.load_beijing_pm25()
-
-
-def test_address_that_no_longer_exists_is_reported_like_a_missing_network(cache, publish):
-    publish("etth1", None, checked=False)
-
-    with pytest.raises(ConnectionError, match=r"/etth1 could not be downloaded \(HTTPError\)"):
-        datasets.load_etth1()
-
-
-def test_beijing_is_unpacked_renamed_and_keeps_missing_dust_missing(cache, publish, tmp_path, monkeypatch):
-    monkeypatch.setattr(loaders, "_BEIJING_HOURS", 2)
-    publish("beijing_pm25", zipped(tmp_path / "a.zip"), checked=False)
+def test_beijing_is_renamed_and_keeps_missing_dust_missing(cached):
+    cached("beijing_pm25", BEIJING)
 
     frame = datasets.load_beijing_pm25()
 
@@ -399,69 +241,6 @@ def test_beijing_is_unpacked_renamed_and_keeps_missing_dust_missing(cache, publi
         "wind_speed": 4.92, "snow_hours": 0, "rain_hours": 0,
     }  # fmt: skip
 
-
-def test_archive_can_write_nothing_but_the_one_wanted_file(cache, publish, tmp_path, monkeypatch):
-    monkeypatch.setattr(loaders, "_BEIJING_HOURS", 2)
-    publish("beijing_pm25", zipped(tmp_path / "a.zip"), checked=False)
-
-    datasets.load_beijing_pm25()
-
-    assert [path.relative_to(cache).as_posix() for path in cache.rglob("*")] == [
-        "beijing_pm25",
-        "beijing_pm25/pollution.csv",
-    ]
-    assert not list(tmp_path.rglob("escaped.csv"))
-    assert not Path("/tmp/escaped.csv").exists()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"name": f"../{MEMBER}"}, {"text": "/etc/passwd", "mode": stat.S_IFLNK | 0o777}],
-    ids=["outside the folder", "symbolic link"],
-)
-def test_archive_without_the_plain_file_is_refused(cache, publish, tmp_path, changes):
-    publish("beijing_pm25", zipped(tmp_path / "a.zip", **changes), checked=False)
-
-    with pytest.raises(ValueError, match=r"holds no plain file PRSA_data.*Nothing was kept"):
-        datasets.load_beijing_pm25()
-    assert list((cache / "beijing_pm25").iterdir()) == []
-
-
-def test_page_in_place_of_the_archive_is_refused(cache, publish):
-    publish("beijing_pm25", b"<html>moved</html>", checked=False)
-
-    with pytest.raises(ValueError, match=r"is not a sound zip archive.*put PRSA_data.* at .*pollution\.csv by hand"):
-        datasets.load_beijing_pm25()
-    assert list((cache / "beijing_pm25").iterdir()) == []
-
-
-def test_archive_with_a_damaged_member_is_refused(cache, publish, tmp_path):
-    content = zipped(tmp_path / "a.zip", text=BEIJING_HEADER)
-    inside = content.index(MEMBER.encode()) + len(MEMBER)
-    publish("beijing_pm25", content[:inside] + b"\xff" * 8 + content[inside + 8 :], checked=False)
-
-    with pytest.raises(ValueError, match="is not a sound zip archive"):
-        datasets.load_beijing_pm25()
-    assert list((cache / "beijing_pm25").iterdir()) == []
-
-
-def test_beijing_table_without_a_column_is_refused(cache, no_network):
-    put(cache / "beijing_pm25" / "pollution.csv", (BEIJING_HEADER + BEIJING_ROWS).replace("PRES", "PRESS"))
-
-    with pytest.raises(ValueError, match=r"pollution\.csv has no column 'PRES'; .*Did you mean 'PRESS'"):
-        datasets.load_beijing_pm25()
-
-
-def test_beijing_table_that_was_cut_off_is_refused(cache, no_network):
-    put(cache / "beijing_pm25" / "pollution.csv", BEIJING_HEADER + BEIJING_ROWS)
-
-    with pytest.raises(ValueError, match=r"holds 2 hours, but 2010 to 2014 have 43,824\. Delete it"):
-        datasets.load_beijing_pm25()
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# texts, most of them folders of files
-# ---------------------------------------------------------------------------------------------------------------------
 
 REVIEWS = {
     "train/neg/0_3.txt": "Dull.<br /><br />Very dull.",
@@ -476,47 +255,8 @@ REVIEWS = {
 LANGUAGES = {"German.txt": "Bach\nBach\nLoß\n", "Greek.txt": "Egonidis\n", "Korean.txt": "Park \nBach\n"}
 
 
-@pytest.fixture
-def small(monkeypatch):
-    """Expect three reviews in each folder and three languages, so that imitations can be written by hand."""
-    for name in ("imdb", "names"):
-        monkeypatch.setitem(downloads.SOURCES, name, downloads.SOURCES[name]._replace(num_files=3))
-
-
-def put_all(folder, texts):
-    for name, text in texts.items():
-        put(folder / name, text)
-
-
-def tarred(texts, *, links=(), extra=()):
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz") as archive:
-        for name in links:
-            member = tarfile.TarInfo(name)
-            member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
-            archive.addfile(member)
-        for name, text in [*((f"aclImdb/{name}", text) for name, text in texts.items()), *extra]:
-            member = tarfile.TarInfo(name)
-            member.size = len(text.encode())
-            archive.addfile(member, io.BytesIO(text.encode()))
-    return content.getvalue()
-
-
-def zipped_names(path, texts=LANGUAGES, *, folder="data/names/"):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("data/", "")
-        archive.writestr("data/eng-fra.txt", "Go.\tVa !\n")
-        archive.writestr("__MACOSX/data/names/._Greek.txt", "not text")
-        archive.writestr("data/names/../../escaped.txt", "out")
-        for name, text in texts.items():
-            archive.writestr(f"{folder}{name}", text)
-    return path.read_bytes()
-
-
-def test_imdb_alternates_negative_and_positive_by_number_training_part_first(cache, no_network, small):
-    put_all(cache / "imdb" / "aclImdb", REVIEWS)
-    put(cache / "imdb" / "aclImdb" / "train" / "unsup" / "0_0.txt", "no label")
-    put(cache / "imdb" / "aclImdb" / "train" / "neg" / "notes.txt", "no review")
+def test_imdb_alternates_negative_and_positive_by_number_training_part_first(cached):
+    cached("imdb", REVIEWS)
 
     frame = datasets.load_imdb()
 
@@ -530,110 +270,8 @@ def test_imdb_alternates_negative_and_positive_by_number_training_part_first(cac
     assert frame["split"].tolist() == ["train"] * 6 + ["test"] * 6
 
 
-def test_imdb_is_unpacked_once_without_the_reviews_that_have_no_label(cache, publish, small):
-    extra = [("aclImdb/train/unsup/0_0.txt", "no label"), ("aclImdb/README", "read me")]
-    requested = publish("imdb", tarred(REVIEWS, extra=extra))
-
-    assert len(datasets.load_imdb()) == 12
-    assert len(datasets.load_imdb()) == 12
-    assert requested == ["/imdb"]
-    files = [path.relative_to(cache / "imdb" / "aclImdb") for path in cache.rglob("*") if path.is_file()]
-    assert sorted(path.as_posix() for path in files) == sorted(REVIEWS)
-    assert [path.name for path in (cache / "imdb").iterdir()] == ["aclImdb"]  # nothing temporary is left
-
-
-def test_folder_archive_can_write_nothing_outside_its_folders(cache, publish, small, tmp_path):
-    outside = ["aclImdb/train/neg/../../../escaped_1.txt", "/tmp/escaped_1.txt", "../aclImdb/train/neg/5_1.txt"]
-    publish("imdb", tarred(REVIEWS, links=["aclImdb/train/neg/7_1.txt"], extra=[(name, "out") for name in outside]))
-
-    assert len(datasets.load_imdb()) == 12
-    assert not list(tmp_path.rglob("escaped*"))
-    assert not Path("/tmp/escaped_1.txt").exists()
-    assert not list(cache.rglob("7_1.txt")) + list(cache.rglob("5_1.txt"))
-
-
-def test_folder_archive_with_other_bytes_is_refused_before_it_is_unpacked(cache, publish, small):
-    publish("imdb", tarred(REVIEWS))
-    downloads.SOURCES["imdb"] = downloads.SOURCES["imdb"]._replace(sha256="0" * 64)
-
-    expected = (
-        r"does not have the expected SHA-256 000.*put the member aclImdb of the archive that has it at .*aclImdb by"
-    )
-    with pytest.raises(ValueError, match=expected):
-        datasets.load_imdb()
-    assert list((cache / "imdb").iterdir()) == []
-
-
-def test_folder_archive_that_lacks_files_is_refused_and_not_kept(cache, publish, small):
-    publish("imdb", tarred({name: text for name, text in REVIEWS.items() if name != "test/pos/2_8.txt"}))
-
-    expected = r"is not the expected one: its aclImdb has 2 of 3 text files in 'test/pos'\. Nothing was kept"
-    with pytest.raises(ValueError, match=expected):
-        datasets.load_imdb()
-    assert list((cache / "imdb").iterdir()) == []
-
-
-@pytest.mark.parametrize("content", [b"<html>moved</html>", tarred(REVIEWS)[:-40]], ids=["page", "cut off"])
-def test_unsound_folder_archive_is_refused(cache, publish, small, content):
-    publish("imdb", content)
-
-    with pytest.raises(ValueError, match=r"is not a sound archive .*put aclImdb at .*aclImdb by hand"):
-        datasets.load_imdb()
-    assert list((cache / "imdb").iterdir()) == []
-
-
-def test_folder_that_another_process_unpacked_meanwhile_is_used(cache, publish, small, monkeypatch):
-    publish("imdb", tarred(REVIEWS))
-
-    def be_late(received, path):
-        put_all(path, REVIEWS)
-        raise OSError("Directory not empty")
-
-    monkeypatch.setattr(downloads.os, "replace", be_late)
-
-    assert len(datasets.load_imdb()) == 12
-
-
-def test_folder_that_cannot_be_put_into_the_cache_is_an_error(cache, publish, small, monkeypatch):
-    publish("imdb", tarred(REVIEWS))
-
-    def refuse(received, path):
-        raise PermissionError("read-only")
-
-    monkeypatch.setattr(downloads.os, "replace", refuse)
-
-    with pytest.raises(PermissionError, match="read-only"):
-        datasets.load_imdb()
-
-
-@pytest.mark.parametrize("lost", ["train/pos/9_7.txt", "train/pos"], ids=["file", "folder"])
-def test_cached_folder_that_lacks_files_is_refused_with_the_advice_to_delete_it(cache, no_network, small, lost):
-    put_all(cache / "imdb" / "aclImdb", {name: text for name, text in REVIEWS.items() if not name.startswith(lost)})
-
-    with pytest.raises(
-        ValueError, match=r"aclImdb is not complete: .* of 3 text files in 'train/pos'\. Delete the folder"
-    ):
-        datasets.load_imdb()
-
-
-def test_cached_text_that_is_not_utf8_is_refused_by_name(cache, no_network, small):
-    put_all(cache / "names", LANGUAGES)
-    (cache / "names" / "German.txt").write_bytes("Bach\nLoß\n".encode("latin-1"))
-
-    expected = (
-        r"German\.txt is damaged: it is not UTF-8 text \(.* at byte 7\)\. Delete the folder .*names and call again"
-    )
-    with pytest.raises(ValueError, match=expected):
-        datasets.load_names()
-
-
-def test_no_network_names_the_folder_of_an_archive(cache, no_network):
-    with pytest.raises(ConnectionError, match=r"put its member data/names at .*names by hand"):
-        datasets.load_names()
-
-
-def test_names_are_stripped_kept_twice_and_not_in_blocks_of_one_language(cache, publish, small, tmp_path):
-    publish("names", zipped_names(tmp_path / "a.zip"), checked=False)
+def test_names_are_stripped_kept_twice_and_not_in_blocks_of_one_language(cached):
+    cached("names", LANGUAGES)
 
     frame = datasets.load_names()
 
@@ -645,23 +283,12 @@ def test_names_are_stripped_kept_twice_and_not_in_blocks_of_one_language(cache, 
     ]  # fmt: skip
     assert not frame["language"].is_monotonic_increasing
     assert frame.equals(datasets.load_names())
-    assert sorted(path.name for path in cache.rglob("*")) == ["German.txt", "Greek.txt", "Korean.txt", "names"]
-    assert not list(tmp_path.rglob("escaped.txt"))
-
-
-def test_names_archive_with_another_folder_is_refused(cache, publish, small, tmp_path):
-    publish("names", zipped_names(tmp_path / "a.zip", folder="names/"), checked=False)
-
-    with pytest.raises(ValueError, match=r"its data/names has 0 of 3 text files"):
-        datasets.load_names()
-    assert list(cache.iterdir()) == []
 
 
 @pytest.mark.parametrize("is_compressed", [False, True])
-def test_tiny_shakespeare_keeps_every_character(cache, no_network, monkeypatch, is_compressed):
+def test_tiny_shakespeare_keeps_every_character(cache, cached, is_compressed):
     text = "First Citizen:\nBefore we proceed any further,\n\n"
-    expect(monkeypatch, "tiny_shakespeare", text)
-    put(cache / "tinyshakespeare" / "input.txt", text)
+    cached("tiny_shakespeare", text)
     if is_compressed:
         (cache / "tinyshakespeare" / "input.txt").rename(cache / "tinyshakespeare" / "input.txt.gz")
         (cache / "tinyshakespeare" / "input.txt.gz").write_bytes(gzip.compress(text.encode()))

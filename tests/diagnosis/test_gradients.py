@@ -190,6 +190,7 @@ def test_an_exploding_gradient_is_shown_as_it_is():
     assert not np.isfinite(flow[0])
 
 
+@pytest.fixture(scope="module")
 def with_state():
     """Return a model with everything that a call or a loss may change."""
     one = layers.LSTM(2, stateful=True, return_sequences=True, dropout=0.5, name="stateful")
@@ -206,20 +207,20 @@ def everything(model):
     return [ops.convert_to_numpy(one).tolist() for one in variables], attributes
 
 
-def test_the_model_is_left_as_it_was():
-    model = with_state()
+def test_the_model_is_left_as_it_was(with_state):
+    model = with_state
     before = everything(model)
     gradient_flow(model, np.ones((2, 3, 1)), np.zeros((2, 1)))
     assert everything(model) == before
 
 
-def test_the_model_is_left_as_it_was_behind_an_error():
-    model = with_state()
+def test_the_model_is_left_as_it_was_behind_an_error(with_state, monkeypatch):
+    model = with_state
 
     def broken(inputs, states, training=False):
         raise RuntimeError("in the loop")
 
-    vars(model.layers[2].cell)["call"] = broken
+    monkeypatch.setitem(vars(model.layers[2].cell), "call", broken)
     before = everything(model)
     with pytest.raises(RuntimeError, match="in the loop"):
         gradient_flow(model, np.ones((2, 3, 1)), np.zeros((2, 1)))
@@ -241,26 +242,15 @@ def test_a_language_model_is_seen_and_keeps_its_place_in_the_text():
     vocabulary = fit_vocabulary([text], unit="character")
     streams = language_model_batches(text, vocabulary, batch_size=2, steps=16)
     model = build_language_model(vocabulary, recurrent_layers("lstm", (4,), return_sequences=True))
-    model.fit(streams, verbose=0)
-    before = [ops.convert_to_numpy(one).tolist() for one in model.variables]
     x, y = streams[1][:2]
+    model(x)  # the state is at the end of these rows
+    before = [ops.convert_to_numpy(one).tolist() for one in model.variables]
     last_only = np.zeros(y.shape[:2], "float32")
     last_only[:, -1] = 1
     flow = gradient_flow(model, x, y, last_only)
     assert len(flow) == 16 and len(flow.columns) == 1
     assert flow.iloc[0, 0] < flow.iloc[-1, 0]
     assert [ops.convert_to_numpy(one).tolist() for one in model.variables] == before
-
-
-def test_a_model_that_is_none_is_refused():
-    with pytest.raises(TypeError, match=r"`model` must be a Keras model. Received: str"):
-        gradient_flow("model", rows([0]), np.zeros((1, 1)))
-
-
-def test_a_model_without_a_loss_is_refused():
-    model = keras.Sequential([keras.Input((3, 1)), linear()])
-    with pytest.raises(ValueError, match=r"is not compiled.*The flow of its gradients needs one"):
-        gradient_flow(model, rows([0, 0, 1]), np.zeros((1, 1)))
 
 
 @pytest.mark.parametrize(

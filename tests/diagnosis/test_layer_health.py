@@ -4,7 +4,6 @@ import pytest
 from keras import layers
 
 from rnn_toolkit.diagnosis.layer_health import COLUMNS, layer_statistics
-from rnn_toolkit.networks.gates import gate_shares, saturation
 
 
 def model_of(*stack, shape=(3, 1)):
@@ -42,13 +41,6 @@ def test_gates_at_masked_steps_do_not_count():
     assert table.forget_gate["lstm"] == pytest.approx(1 / 2)
     x[0, 1] = 0
     assert layer_statistics(model, x).forget_gate["lstm"] == pytest.approx(3 / 4)
-
-
-def test_saturation_and_forget_gate_come_from_one_pass():
-    lstm = layers.LSTM(1)
-    biased(lstm, [9, 0, 0, 0])
-    assert gate_shares(lstm, ones(), None, None) == (pytest.approx(1 / 3), pytest.approx(1 / 2))
-    assert saturation(lstm, ones(), None, None) == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(
@@ -218,13 +210,3 @@ def test_the_model_is_left_as_it_was():
     layer_statistics(model, ones(2))
     assert [{k: id(v) for k, v in vars(one).items()} for one in model._flatten_layers()] == before
     assert keras.ops.convert_to_numpy(stateful.states[0]).tolist() == [[7, 7], [7, 7]]
-
-
-def test_what_is_no_model_is_refused():
-    with pytest.raises(TypeError, match="`model` must be a Keras model"):
-        layer_statistics(layers.Dense(1), ones())
-
-
-def test_a_model_without_weights_is_refused():
-    with pytest.raises(ValueError, match=r"is not built.*A look at its layers needs them"):
-        layer_statistics(keras.Sequential([layers.Dense(1)]), ones())

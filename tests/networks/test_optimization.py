@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from rnn_toolkit import make_optimizer
-from rnn_toolkit.networks.optimization import SCHEDULES, KernelDecayAdamW
+from rnn_toolkit.networks.optimization import (
+    SCHEDULES,
+    KernelDecayAdamW,
+    LayerwiseAdamW,
+    QuantileClippedAdam,
+    clip_as_begun,
+)
 
 
 def rates(optimizer, steps):
@@ -19,10 +25,9 @@ def rates(optimizer, steps):
     return np.array(values)
 
 
-def test_the_default_is_adam_at_a_constant_rate_clipped_at_a_quantile():
+def test_the_default_is_adam_at_a_constant_rate_clipped_at_a_norm_of_one():
     optimizer = make_optimizer()
-    assert isinstance(optimizer, keras.optimizers.Adam)
-    assert optimizer.clip_quantile == 0.9 and optimizer.global_clipnorm is None
+    assert type(optimizer) is keras.optimizers.Adam and optimizer.global_clipnorm == 1
     assert rates(optimizer, 3) == pytest.approx([1e-3] * 3)
 
 
@@ -48,8 +53,16 @@ def clipped(optimizer, norm):
     return float(np.hypot(*(keras.ops.convert_to_numpy(one).item() for one in (first, second))))
 
 
+def quantile_clipped(rate=1e-3, **options):
+    """Return an optimizer as earlier versions made it by default."""
+    if not options:
+        return QuantileClippedAdam(rate, clip_quantile=0.9)
+    kind = LayerwiseAdamW if "rate_factors" in options else KernelDecayAdamW
+    return kind(rate, clip_quantile=0.9, **{"weight_decay": 0.0, **options})
+
+
 def built(**options):
-    optimizer = make_optimizer(**options)
+    optimizer = quantile_clipped(**options)
     optimizer.build([keras.Variable([0.0]), keras.Variable([0.0]), keras.Variable([0.0])])
     return optimizer
 
@@ -96,14 +109,14 @@ def test_rows_of_an_embedding_that_come_twice_count_as_their_sum():
     model = keras.Sequential(
         [keras.Input((2,), dtype="int32"), keras.layers.Embedding(3, 1, "ones"), keras.layers.GlobalAveragePooling1D()]
     )
-    model.compile(make_optimizer(0.1), "mse")
+    model.compile(quantile_clipped(0.1), "mse")
     model.fit(np.array([[1, 1]]), np.zeros((1, 1)), verbose=0)
     assert recent(model.optimizer) == pytest.approx([2])  # 2 * 1 * (1/2 + 1/2), not 2 * √(1/4 + 1/4)
 
 
 @pytest.mark.parametrize("how", ["plain", "loss scale", "accumulated", "compiled by XLA"])
 def test_norms_are_kept_in_every_kind_of_step(how):
-    optimizer = make_optimizer(1e-6)  # the gradient of (w x)² is 2 x² w
+    optimizer = quantile_clipped(1e-6)  # the gradient of (w x)² is 2 x² w
     if how == "accumulated":
         optimizer.gradient_accumulation_steps = 2
     if how == "loss scale":
@@ -123,14 +136,14 @@ def test_replicas_share_the_mean_of_their_norms():
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")])
-        model.compile(make_optimizer(1e-6), "mse")
+        model.compile(quantile_clipped(1e-6), "mse")
     model.fit(np.array([[1.0]]), np.array([[0.0]]), verbose=0)
     assert recent(model.optimizer) == pytest.approx([2])
 
 
-def test_a_model_that_is_saved_and_loaded_clips_as_before(tmp_path):
+def test_a_model_of_an_earlier_version_clips_as_before(tmp_path):
     for number, options in enumerate([{}, {"weight_decay": 0.1}, {"rate_factors": [1.0, 1.0]}]):
-        model = two_kernels(make_optimizer(**options))
+        model = two_kernels(quantile_clipped(**options))
         stepped(model, gradient=3.0)
         model.save(tmp_path / f"{number}.keras")
         loaded = keras.saving.load_model(tmp_path / f"{number}.keras").optimizer
@@ -147,8 +160,23 @@ def test_a_file_from_before_there_were_quantiles_still_loads():
     assert len(loaded.variables) == 4  # iteration, rate and two moments
 
 
-@pytest.mark.parametrize("schedule", ["constant", "plateau", None])
-def test_constant_and_plateau_leave_the_rate_to_callbacks(schedule):
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"rate_factors": [1.0, 1.0]}])
+def test_a_run_of_an_earlier_version_goes_on_with_the_clipping_it_began_with(options):
+    model = two_kernels(make_optimizer(0.5, schedule="cosine", steps=10, **options))
+    earlier = quantile_clipped(make_optimizer(0.5, schedule="cosine", steps=10)._learning_rate, **options).get_config()
+    assert clip_as_begun(model, earlier)
+    assert model.optimizer.get_config() | {"name": ""} == earlier | {"name": ""}
+    assert not clip_as_begun(model, make_optimizer(**options).get_config())
+
+
+def test_an_optimizer_with_another_clipping_than_the_default_keeps_it():
+    for optimizer in (make_optimizer(clip=2.0), keras.optimizers.SGD(0.1, global_clipnorm=1.0)):
+        model = two_kernels(optimizer)
+        assert not clip_as_begun(model, {"clip_quantile": 0.9}) and model.optimizer is optimizer
+
+
+@pytest.mark.parametrize("schedule", ["constant", None])
+def test_a_constant_rate_is_left_to_callbacks(schedule):
     optimizer = make_optimizer(0.5, schedule=schedule)
     optimizer.learning_rate = 0.25  # which Keras refuses beside a schedule
     assert rates(optimizer, 3).tolist() == [0.25] * 3
@@ -295,48 +323,37 @@ def test_factors_of_another_number_of_variables_are_refused():
         stepped(two_kernels(make_optimizer(rate_factors=[1, 1, 1])), gradient=1.0)
 
 
-@pytest.mark.parametrize("factor", [-0.5, float("nan"), float("inf")])
-def test_a_factor_that_is_no_share_is_refused(factor):
-    with pytest.raises(ValueError, match=r"`rate_factors` must be numbers not below zero\. Received"):
-        make_optimizer(rate_factors=[factor])
-
-
-def test_an_unknown_schedule_is_refused_and_the_nearest_offered():
-    with pytest.raises(ValueError, match=r"`schedule` must be one of .* Did you mean 'cosine'\?"):
-        make_optimizer(schedule="cosinus", steps=1)
-
-
-def test_a_schedule_without_its_steps_is_refused():
-    with pytest.raises(ValueError, match=r"needs the number of training steps\. Pass steps="):
-        make_optimizer(schedule="cosine")
+NAN, INFINITE = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize(
-    ("schedule", "steps"), [("cosine", 0), ("exponential", 0), ("warmup_cosine", 1), ("one_cycle", 1)]
+    ("options", "error", "message"),
+    [
+        ({"schedule": "cosinus"}, ValueError, r"`schedule` must be one of .* Did you mean 'cosine'\?"),
+        ({"schedule": "cosine"}, ValueError, r"needs the number of training steps\. Pass steps="),
+        ({"schedule": "cosine", "steps": 0}, ValueError, r"`steps` must be at least 1\. Received: 0"),
+        ({"schedule": "exponential", "steps": 0}, ValueError, r"`steps` must be at least 1\. Received: 0"),
+        ({"schedule": "warmup_cosine", "steps": 1}, ValueError, r"`steps` must be at least 2\. Received: 1"),
+        ({"schedule": "one_cycle", "steps": 1}, ValueError, r"`steps` must be at least 2\. Received: 1"),
+        ({"schedule": "cosine", "steps": 10.5}, TypeError, r"`steps` must be a whole number\. Received: 10\.5"),
+        *(
+            ({"average": one}, ValueError, rf"`average` must lie between 0 and 1, or be None\. Received: {one}")
+            for one in (0.0, 1, -0.5, True)
+        ),
+        *(
+            ({"clip": one}, ValueError, rf"`clip` must be a positive number, or None\. Received: {one!r}")
+            for one in (0, -1.0, NAN, "auto")
+        ),
+        *(
+            ({"learning_rate": one}, ValueError, rf"`learning_rate` must be positive\. Received: {one}")
+            for one in (0, -1.0, NAN, INFINITE)
+        ),
+        *(
+            ({"rate_factors": [one]}, ValueError, r"`rate_factors` must be numbers not below zero\. Received")
+            for one in (-0.5, NAN, INFINITE)
+        ),
+    ],
 )
-def test_a_schedule_of_too_few_steps_is_refused(schedule, steps):
-    with pytest.raises(ValueError, match=rf"`steps` must be at least {steps + 1}\. Received: {steps}"):
-        make_optimizer(schedule=schedule, steps=steps)
-
-
-def test_steps_that_are_no_whole_number_are_refused():
-    with pytest.raises(TypeError, match=r"`steps` must be a whole number\. Received: 10\.5"):
-        make_optimizer(schedule="cosine", steps=10.5)
-
-
-@pytest.mark.parametrize("average", [0.0, 1, -0.5, True])
-def test_an_average_outside_of_nought_and_one_is_refused(average):
-    with pytest.raises(ValueError, match=rf"`average` must lie between 0 and 1, or be None\. Received: {average}"):
-        make_optimizer(average=average)
-
-
-@pytest.mark.parametrize("clip", [0, -1.0, "always"])
-def test_a_clip_that_is_not_positive_is_refused(clip):
-    with pytest.raises(ValueError, match="`clip` must be a positive number"):
-        make_optimizer(clip=clip)
-
-
-@pytest.mark.parametrize("learning_rate", [0, -1.0, float("nan"), float("inf")])
-def test_a_learning_rate_that_is_not_positive_is_refused(learning_rate):
-    with pytest.raises(ValueError, match=rf"`learning_rate` must be positive\. Received: {learning_rate}"):
-        make_optimizer(learning_rate)
+def test_options_out_of_range_are_refused(options, error, message):
+    with pytest.raises(error, match=message):
+        make_optimizer(**options)

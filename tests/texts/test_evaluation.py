@@ -1,17 +1,132 @@
-"""What a language model and its baselines are charged for each token, in numbers that can be had by hand."""
+"""Scores of tags, of language models and of what was copied, in numbers that can be had by hand."""
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from rnn_toolkit.networks.dropping import WeightDrop
 from rnn_toolkit.networks.recurrent import recurrent_layers
-from rnn_toolkit.texts.evaluation import _Counts, score_language_model
+from rnn_toolkit.texts.evaluation import TokenAccuracy, _Counts, copied_share, score_language_model, score_tags
 from rnn_toolkit.texts.layers import text_layer_of
 from rnn_toolkit.texts.models import build_language_model
 from rnn_toolkit.texts.next_token import NextToken
-from rnn_toolkit.texts.streams import language_model_batches
 from rnn_toolkit.texts.vocabulary import fit_vocabulary
+
+NAN = float("nan")
+
+# ---------------------------------------------------------------------------------------------------------------------
+# tags
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_accuracy_works_without_weights():
+    metric = TokenAccuracy()
+    metric.update_state(np.array([[1, 0]]), np.array([[[0.1, 0.9], [0.2, 0.8]]]))
+    assert float(metric.result()) == 0.5
+
+
+def test_tokens_are_scored_by_tag():
+    scores = score_tags([["x", "x", "y"], ["z"]], [["x", "y", "y"], ["y"]])
+    assert scores.index.tolist() == [("token", name) for name in ("x", "y", "z", "micro mean", "macro mean")]
+    assert scores.columns.tolist() == ["precision", "recall", "F1", "support"]
+    assert scores.loc[("token", "x")].tolist() == pytest.approx([1, 1 / 2, 2 / 3, 2])
+    assert scores.loc[("token", "y")].tolist() == pytest.approx([1 / 3, 1, 1 / 2, 1])
+    assert scores.loc[("token", "z")].tolist() == [0, 0, 0, 1]  # never predicted
+    assert scores.loc[("token", "micro mean")].tolist() == pytest.approx([1 / 2, 1 / 2, 1 / 2, 4])
+    assert scores.loc[("token", "macro mean")].tolist() == pytest.approx([4 / 9, 1 / 2, 7 / 18, 4])
+    assert scores["support"].dtype == "int64"
+
+
+def test_tokens_are_scored_as_scikit_learn_does():
+    metrics = pytest.importorskip("sklearn.metrics")
+    actual, predicted = np.random.default_rng(0).integers(0, 5, (2, 200))
+    scores = score_tags([actual], [predicted]).loc["token"]
+    for rows, average in ((slice(0, 5), None), ("micro mean", "micro"), ("macro mean", "macro")):
+        expected = metrics.precision_recall_fscore_support(actual, predicted, average=average)[:3]
+        ours = scores.iloc[rows] if average is None else scores.loc[rows]
+        np.testing.assert_allclose(ours[["precision", "recall", "F1"]].to_numpy().T, expected)
+
+
+def spans(actual: str, predicted: str) -> pd.DataFrame:
+    """Score tags written as "B-P I-P O | B-L", a bar between texts."""
+    rows = [[text.split() for text in tags.split("|")] for tags in (actual, predicted)]
+    return score_tags(*rows).loc["span"]
+
+
+@pytest.mark.parametrize(
+    ("predicted", "num_right", "num_predicted"),
+    [
+        ("B-P I-P O B-L | B-P", 3, 3),
+        ("B-P O O B-L | B-P", 2, 3),  # too short
+        ("B-P I-P I-P B-L | B-P", 2, 3),  # too long
+        ("B-P B-P O B-L | B-P", 2, 4),  # cut in two
+        ("B-L I-L O B-L | B-P", 2, 3),  # another kind
+        ("B-P I-L O B-L | B-P", 2, 4),  # an "I-" of another kind begins a span
+        ("I-P I-P O I-L | I-P", 3, 3),  # as does one behind "O" or at the beginning of a text
+        ("O O O O | O", 0, 0),
+    ],
+)
+def test_a_span_is_right_if_it_begins_ends_and_is_named_as_in_the_truth(predicted, num_right, num_predicted):
+    micro = spans("B-P I-P O B-L | B-P", predicted).loc["micro mean"]
+    assert micro["precision"] == pytest.approx(num_right / max(num_predicted, 1))
+    assert micro["recall"] == pytest.approx(num_right / 3)
+    assert micro["F1"] == pytest.approx(2 * num_right / (num_predicted + 3))
+    assert micro["support"] == 3
+
+
+def test_a_span_ends_with_its_text():
+    assert spans("O B-P | I-P", "O B-P | I-P").loc["P", "support"] == 2
+
+
+def test_kinds_of_spans_are_scored_one_by_one():
+    scores = spans("B-P I-P B-P O B-L", "B-P I-P O B-L B-L")
+    assert scores.index.tolist() == ["L", "P", "micro mean", "macro mean"]
+    assert scores.loc["L"].tolist() == pytest.approx([1 / 2, 1, 2 / 3, 1])
+    assert scores.loc["P"].tolist() == pytest.approx([1, 1 / 2, 2 / 3, 2])
+    assert scores.loc["micro mean"].tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 3])
+    assert scores.loc["macro mean"].tolist() == pytest.approx([3 / 4, 3 / 4, 2 / 3, 3])
+
+
+@pytest.mark.parametrize("tags", [["noun", "verb"], ["O", "O"], ["B", "O"], [0, 1], ["B-P", "E-P"], ["B-", "O"]])
+def test_other_tags_have_no_spans(tags):
+    assert score_tags([tags], [tags]).index.get_level_values("unit").unique().tolist() == ["token"]
+
+
+def test_the_table_of_tag_is_scored_with_the_texts_of_the_truth():
+    table = pd.DataFrame({"text": [0, 0, 2], "tag": ["B-P", "I-P", "I-P"]})
+    actual = [["B-P", "I-P"], [], ["B-P"]]
+    pd.testing.assert_frame_equal(score_tags(actual, table), score_tags(actual, [["B-P", "I-P"], [], ["I-P"]]))
+    assert score_tags(actual, table).loc[("span", "P"), "F1"] == 1
+
+
+@pytest.mark.parametrize(
+    ("actual", "predicted", "error", "message"),
+    [
+        ("xy", [["x"]], TypeError, "`actual` must be a list"),
+        (["xy"], [["x", "y"]], TypeError, "`actual` must hold a list of tags for each text. Received at position 0"),
+        ([["x"]], [["x"], ["y"]], ValueError, "`predicted` has tags for 2 texts, but there are 1"),
+        (
+            [["x"], ["y"]],
+            [["x"], ["y", "y"]],
+            ValueError,
+            "`predicted` holds 2 tags at position 1, where `actual` has 1",
+        ),
+        ([["x"]], pd.DataFrame({"tag": ["x", "y"]}), ValueError, "`predicted` has 2 rows, but `actual` 1 tags"),
+        ([["x"]], pd.DataFrame({"Tag": ["x"]}), ValueError, "`predicted` has no column 'tag'"),
+        ([[]], [[]], ValueError, "`actual` holds no tag"),
+        ([["x"], ["x", None]], [["x"], ["x", "y"]], ValueError, "`actual` has none at position 1: None"),
+        ([["x"], ["x"]], [["x"], [NAN]], ValueError, "`predicted` has none at position 1: nan"),
+    ],
+)
+def test_tags_that_cannot_be_scored_are_refused(actual, predicted, error, message):
+    with pytest.raises(error, match=message):
+        score_tags(actual, predicted)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# language models
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def model_of(texts, unit="character", cell="gru", **options):
@@ -47,7 +162,7 @@ def cost_by_predict(model, text):
 def test_unigram_and_bigram_of_abab_are_those_counted_by_hand():
     # Codes: 2 is a, 3 is b. a and b twice each and nothing else, of three codes that may come, plus one each: 3/7.
     counts = _Counts(np.array([2, 3, 2, 3]), 4)
-    assert counts.unigram(np.array([1, 2, 3])) == pytest.approx([1 / 7, 3 / 7, 3 / 7])
+    assert counts.unigram[[1, 2, 3]] == pytest.approx([1 / 7, 3 / 7, 3 / 7])
     # ab twice, ba once: the discount is 1 / (1 + 2). Behind a: (2 - 1/3) / 2, and 1/3 of one kind over 2 to share out.
     assert counts.discount == pytest.approx(1 / 3)
     probabilities = counts.bigram(np.array([2, 2, 3]), np.array([3, 2, 2]))
@@ -58,7 +173,7 @@ def test_unigram_and_bigram_of_abab_are_those_counted_by_hand():
 def test_probabilities_of_all_tokens_that_may_come_add_up_to_one(text):
     vocabulary = fit_vocabulary(["abcde"], unit="character")
     counts, tokens = _Counts(vocabulary.encode(text), len(vocabulary)), np.arange(1, len(vocabulary))
-    assert counts.unigram(tokens).sum() == pytest.approx(1)
+    assert counts.unigram[tokens].sum() == pytest.approx(1)
     for before in tokens:
         assert counts.bigram(np.full(len(tokens), before), tokens).sum() == pytest.approx(1)
         assert (counts.bigram(np.full(len(tokens), before), tokens) > 0).all()
@@ -113,42 +228,10 @@ def test_a_text_is_read_to_its_last_token_with_the_state_of_all_before(model, le
     assert scores.loc["model", "nats"] == pytest.approx(cost_by_predict(model, text), rel=1e-5)
 
 
-def test_streams_cost_what_their_parts_cost_when_read_alone(model):
-    text = "abcddcbaabcdabcddcb"
-    streams = language_model_batches(text, model_vocabulary(model), batch_size=2, steps=3)
-    scores = score_language_model(model, streams, train=text)
-    assert scores.loc["model", "tokens"] == 18
-    expected = (cost_by_predict(model, text[:10]) + cost_by_predict(model, text[9:])) / 2
-    assert scores.loc["model", "nats"] == pytest.approx(expected, rel=1e-5)
-
-
-def test_baselines_are_scored_on_the_tokens_that_the_streams_keep(model):
-    streams = language_model_batches("abababab", model_vocabulary(model), batch_size=1, steps=2)  # six of seven
-    scores = score_language_model(model, streams, train="abab")
-    kept = score_language_model(model, "abababa", train="abab")
-    assert scores["nats"].tolist() == pytest.approx(kept["nats"].tolist(), rel=1e-5)
-
-
-def test_batches_to_learn_from_count_with_the_tokens_that_they_drop(model):
-    text = "abcdabc"
-    streams = language_model_batches(text, model_vocabulary(model), batch_size=1, steps=4)
-    by_text, by_streams = (score_language_model(model, "abcd", train=train) for train in (text, streams))
-    assert by_streams.equals(by_text)
-
-
 def test_several_texts_are_joined_by_new_lines():
     model = model_of(["ab\ncd"])
     joined = score_language_model(model, "ab\ncd", train="ab\ncd")
     assert score_language_model(model, ["ab", "cd"], train=["ab", "cd"]).equals(joined)
-
-
-def test_more_streams_than_the_model_keeps_states_for_go_on_all_the_same():
-    model = model_of(["abcd"], batch_size=1)
-    model.set_weights([3 * weight for weight in model.get_weights()])
-    text = "abcddcba" * 2 + "a"
-    streams = language_model_batches(text, model_vocabulary(model), batch_size=2, steps=4)
-    expected = (cost_by_predict(model, text[:9]) + cost_by_predict(model, text[8:])) / 2
-    assert score_language_model(model, streams, train=text).loc["model", "nats"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_dropped_connections_are_all_there_when_a_model_is_scored():
@@ -183,16 +266,9 @@ def test_a_text_without_a_token_that_follows_is_refused(model, text):
         score_language_model(model, text, train="ab")
 
 
-def test_a_training_text_without_a_token_is_refused(model):
-    with pytest.raises(ValueError, match=r"`train` holds no token to count\. Pass the text"):
-        score_language_model(model, "ab", train="")
-
-
-@pytest.mark.parametrize("name", ["test", "train"])
-def test_batches_of_another_vocabulary_are_refused(model, name):
-    streams = language_model_batches("xyzxyz", fit_vocabulary(["xyz"], unit="character"), batch_size=1, steps=2)
-    with pytest.raises(ValueError, match=rf"`{name}` was made with another vocabulary \(.*5 codes.*6 codes"):
-        score_language_model(model, **{"test": "abcd", "train": "abcd", name: streams})
+def test_without_anything_to_learn_from_the_baselines_hesitate_between_all_codes(model):
+    scores = score_language_model(model, "ab", train="")
+    assert scores.loc["bigram":, "perplexity"].tolist() == pytest.approx([5, 5])  # a, b, c, d and the unknown
 
 
 @pytest.mark.parametrize("name", ["test", "train"])
@@ -201,5 +277,44 @@ def test_what_is_no_text_is_refused(model, name):
         score_language_model(model, **{"test": "abcd", "train": "abcd", name: [1, 2]})
 
 
-def model_vocabulary(model):
-    return text_layer_of(model, NextToken).embedding.vocabulary
+# ---------------------------------------------------------------------------------------------------------------------
+# what was copied
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "length", "expected"),
+    [
+        ("abcd", "xabcdx", 4, 1),
+        ("abcdXX", "...abcd...", 3, 4 / 6),
+        ("abXbc", "abc", 2, 4 / 5),
+        ("abcXabc", ["ab", "bc"], 2, 6 / 7),
+        ("abcd", ["ab", "cd"], 3, 0),  # no run goes from one text to the next
+        ("abcd", "dcba", 2, 0),
+        ("aaaa", "aa", 2, 1),
+        ("abc", "ab", 3, 0),
+        ("abc", [], 2, 0),
+    ],
+)
+def test_characters_in_a_run_of_the_source_are_copied(text, source, length, expected):
+    assert copied_share(text, source, length=length) == pytest.approx(expected)
+
+
+def test_a_copied_run_has_40_characters_unless_told():
+    assert copied_share("a" * 40 + "b" * 60, "a" * 50 + "." + "b" * 39) == 0.4
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "options", "error", "message"),
+    [
+        ("abc", "abc", {}, ValueError, "`text` has 3 characters, but a run has 40. Let the model write more, or lower"),
+        (None, "abc", {}, ValueError, "`text` has no text at position 0: None"),
+        (b"abc", "abc", {}, TypeError, "`text` must hold str. Received at position 0: bytes"),
+        ("abc", None, {}, TypeError, "`source` must be a list"),
+        ("abc", ["a", None], {}, ValueError, "`source` has no text at position 1"),
+        ("abc", "abc", {"length": 0}, ValueError, "`length` must be at least 1"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(text, source, options, error, message):
+    with pytest.raises(error, match=message):
+        copied_share(text, source, **options)

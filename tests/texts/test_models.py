@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 import rnn_toolkit as rt
@@ -282,3 +284,89 @@ def test_layers_are_found_by_their_kind():
     kinds = [type(layer) for layer in build_text_classifier(WORDS, 2, [], embedding=1).layers]
     assert kinds.count(TokenEmbedding) == kinds.count(Labels) == 1
     assert isinstance(build_language_model(WORDS, gru(), embedding=1).layers[0], NextToken)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# taggers
+# ---------------------------------------------------------------------------------------------------------------------
+
+TAGGED = fit_vocabulary(["a a a a b b b c c EU-wide"])  # a 2, b 3, c 4, -, eu, wide from 5 on
+
+
+def small_tagger(vocabulary=TAGGED, tags=("x", "y"), units=4, **options) -> keras.Model:
+    layers = rt.recurrent_layers("gru", (units,), bidirectional=True, return_sequences=True)
+    return rt.build_tagger(vocabulary, tags, layers, embedding=4, **options)
+
+
+@pytest.mark.filterwarnings("ignore:Layer 'conv1d.* does not support masking:UserWarning")  # so it is meant
+@pytest.mark.parametrize("last", [[], [keras.layers.Conv1D(4, 1)]], ids=["masked", "mask lost"])
+def test_the_loss_is_the_mean_over_tokens_however_much_padding_there_is(last):
+    layers = rt.recurrent_layers("gru", (4,), bidirectional=True, return_sequences=True)
+    model = rt.build_tagger(TAGGED, ["x", "y"], [*layers, *last], embedding=4)
+    texts, tags = [["a"] * 30, ["b"], []], [["x"] * 30, ["y"], []]
+
+    def scores(*places):
+        some = [texts[place] for place in places], [tags[place] for place in places]
+        batches = rt.tag_batches(*some, vocabulary=TAGGED, classes=["x", "y"])
+        return model.evaluate(batches, verbose=0, return_dict=True)
+
+    together, long, short = scores(0, 1, 2), scores(0), scores(1)
+    assert together["loss"] == pytest.approx((30 * long["loss"] + short["loss"]) / 31, rel=1e-4)
+    assert together["accuracy"] == pytest.approx((30 * long["accuracy"] + short["accuracy"]) / 31, rel=1e-5)
+
+
+def test_the_accuracy_counts_each_token_alike_in_batches_of_every_width():
+    model = small_tagger()
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel * 0, bias + np.array([1, 0])])  # always "x"
+    batches = rt.tag_batches([["a"], ["b"] * 20], [["x"], ["y"] * 20], vocabulary=TAGGED, batch_size=1)
+    assert model.evaluate(batches, verbose=0, return_dict=True)["accuracy"] == pytest.approx(1 / 21)
+
+
+CAPITALS = {"a": str.lower, "A": str.capitalize}
+
+
+def punctuated(text: str) -> tuple[list[str], list[str]]:
+    """Return lower-case words without marks, and what it takes to restore them: "A," is a capital and a comma."""
+    parts = [re.fullmatch(r"(.*?)([,.?!]?)", word).groups() for word in text.split()]
+    return [word.lower() for word, _ in parts], ["aA"[word[0].isupper()] + mark for word, mark in parts]
+
+
+def restored(table: pd.DataFrame) -> str:
+    return " ".join(CAPITALS[tag[0]](token) + tag[1:] for token, tag in zip(table["token"], table["tag"], strict=True))
+
+
+def test_capitals_and_marks_are_learnt_and_survive_the_file(tmp_path):
+    # Which mark "do" and "we" carry shows only in what follows: a model that reads forwards alone cannot know.
+    lines = ["Yes, we do.", "Do we, Anna?", "Anna, yes.", "We do, Anna.", "Yes."]
+    tokens, tags = zip(*map(punctuated, lines), strict=True)
+    assert (tokens[1], tags[1]) == (["do", "we", "anna"], ["A", "a,", "A?"])
+    vocabulary = fit_vocabulary(map(" ".join, tokens))
+    batches = rt.tag_batches(tokens, tags, vocabulary=vocabulary)
+    model = small_tagger(vocabulary, batches.classes, units=16, dropout=0.0, optimizer=rt.make_optimizer(0.03))
+    for _ in range(60):
+        model.train_on_batch(*batches[0])
+    table = rt.tag(model, [" ".join(words) for words in tokens])
+    assert [restored(rows) for _, rows in table.groupby("text")] == lines
+    assert rt.score_tags(tags, table).loc[("token", "micro mean"), "F1"] == 1
+    model.save(tmp_path / "tagger.keras")
+    loaded = keras.saving.load_model(tmp_path / "tagger.keras")
+    pd.testing.assert_frame_equal(rt.tag(loaded, tokens), table)
+    assert loaded.evaluate(batches, verbose=0, return_dict=True)["accuracy"] == 1
+
+
+def test_pretrained_vectors_start_a_tagger():
+    vectors = np.arange(2.0 * len(TAGGED)).reshape(len(TAGGED), 2).astype("float32")
+    model = rt.build_tagger(TAGGED, ["x", "y"], embedding=vectors)
+    np.testing.assert_array_equal(model.layers[0].get_weights()[0], vectors)
+    with pytest.raises(ValueError, match="`embedding` must have a row for each of the 8 codes"):
+        rt.build_tagger(TAGGED, ["x", "y"], embedding=vectors[1:])
+
+
+def test_models_that_cannot_tag_are_refused():
+    with pytest.raises(ValueError, match=r"`layers` must return every step.* Received: \(None, 4\)"):
+        rt.build_tagger(TAGGED, ["x", "y"], rt.recurrent_layers("gru", (4,)))
+    with pytest.raises(ValueError, match=r"two at least, all different. Received: \['x'\]"):
+        rt.build_tagger(TAGGED, ["x"])
+    with pytest.raises(TypeError, match="`vocabulary` must be a Vocabulary"):
+        rt.build_tagger("abc", ["x", "y"])

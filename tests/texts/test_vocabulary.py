@@ -98,6 +98,22 @@ def test_no_text_can_be_taken_for_padding_or_unknown(unit):
     assert vocabulary.encode(text).min() >= 2
 
 
+@pytest.mark.parametrize(
+    ("unit", "tokens"),
+    [
+        ("word", ["Don't", "stop", "é", "!"]),
+        ("character", list("Don't  stop é!")),
+        ("subword", [*list("Don't  stop "), "\ufffd", "\ufffd", "!"]),  # each byte by itself
+    ],
+)
+def test_a_text_is_split_into_tokens_as_they_stand_there(unit, tokens):
+    vocabulary = fit_vocabulary(["x"], unit=unit, size=258)
+    assert vocabulary.split("Don't  stop é!") == tokens
+    assert len(vocabulary.encode("Don't  stop é!")) == len(tokens)
+    assert vocabulary.split("") == []
+    assert (vocabulary.has_whole_words, vocabulary.has_single_characters) == (unit == "word", unit == "character")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # the vocabulary
 # ---------------------------------------------------------------------------------------------------------------------
@@ -214,3 +230,39 @@ def test_fitting_takes_lists_series_and_arrays():
     texts = ["b a", "a"]
     for given in (tuple(texts), pd.Series(texts, index=[5, 6]), np.array(texts), np.array(texts, object), iter(texts)):
         assert fit_vocabulary(given).tokens[2:] == ("a", "b")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what is refused
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "error", "message"),
+    [
+        ([], {}, ValueError, r"`texts` holds no word 1 times\. Pass more texts, or lower `min_count`"),
+        ([" \n"], {}, ValueError, "`texts` holds no word 1 times"),
+        (["", ""], {"unit": "character"}, ValueError, "`texts` holds no character 1 times"),
+        (["", ""], {"unit": "subword"}, ValueError, "`texts` holds no subword 1 times"),
+        (["aab"], {"unit": "character", "min_count": 3}, ValueError, "`texts` holds no character 3 times"),
+        (["a"], {"unit": "words"}, ValueError, "`unit` must be one of 'word', 'character', .*Did you mean 'word'"),
+        (None, {"min_count": 0}, ValueError, "`min_count` must be at least 1"),  # before any work
+        (None, {"size": 1e4}, TypeError, "`size` must be a whole number"),
+    ],
+)
+def test_texts_and_options_that_make_no_vocabulary_are_refused(texts, options, error, message):
+    with pytest.raises(error, match=message):
+        fit_vocabulary(texts, **options)
+
+
+@pytest.mark.parametrize(("unit", "smallest"), [("word", 3), ("character", 3), ("subword", 258)])
+def test_a_size_that_holds_nothing_is_refused(unit, smallest):
+    assert len(fit_vocabulary(["a b c"], unit=unit, size=smallest)) == smallest
+    with pytest.raises(ValueError, match=rf"`size` must be at least {smallest}\. Received: {smallest - 1}\."):
+        fit_vocabulary(["a b c"], unit=unit, size=smallest - 1)
+
+
+@pytest.mark.parametrize("codes", [[5, 99], [-1], [1.5], ["a"], np.array([30])])
+def test_codes_that_are_none_are_refused(codes):
+    with pytest.raises(ValueError, match=r"`codes` must be whole numbers from 0 to 29\. Received: "):
+        LETTERS.decode(codes)

@@ -88,6 +88,79 @@ def test_a_subclassed_model_without_a_config_is_told_by_its_weights():
     assert any("kernel (1, 3)" in one for one in compare(built(2), built(3)))
 
 
+def branches(*, swapped=False, activation="tanh", width=2) -> keras.Model:
+    """Return a functional model of layers that have no name of their own, one of them shared and one in another."""
+    given = keras.Input((4,))
+    inner_given = keras.Input((2,))
+    inner = keras.Model(inner_given, keras.layers.Dense(2)(inner_given) + inner_given)
+    one, other = keras.layers.Dense(2, "relu"), keras.layers.Dense(2, activation)
+    first, second = (other, one) if swapped else (one, other)
+    joined = keras.layers.Concatenate()([inner(first(given)), second(given)])
+    made = keras.Model(given, [keras.layers.Dense(width)(joined), keras.layers.Dense(2)(joined)])
+    made.compile("sgd", "mse")
+    return made
+
+
+def test_a_functional_model_without_names_of_ones_own_is_the_same_when_it_is_built_again():
+    first = branches()
+    branches(), keras.layers.Dense(1), keras.Input((3,))  # what another cell has made in between
+    assert compare(first, branches()) == []
+
+
+def test_a_layer_that_was_named_is_the_same_under_another_name():
+    def named(name):
+        given = keras.Input((4,), name=f"{name}_given")
+        made = keras.Model(given, keras.layers.Dense(1, name=name)(keras.layers.Dense(2)(given)))
+        made.compile("sgd", "mse")
+        return made
+
+    assert compare(named("head"), named("a")) == []
+
+
+def test_branches_that_change_places_are_another_model():
+    found = compare(branches(), branches(swapped=True))
+    assert found and all("layer" in one for one in found)
+
+
+def test_a_difference_within_a_functional_model_is_named():
+    assert compare(branches(), branches(activation="sigmoid")) == ["model.layers.3.activation is sigmoid, was tanh"]
+
+
+def test_weights_that_keras_has_named_are_the_same():
+    @keras.saving.register_keras_serializable("test_identity")
+    class Own(keras.layers.Layer):
+        def build(self, shape):
+            self.one = self.add_weight(shape=(shape[-1], 3))  # which Keras names variable_7, say
+
+        def call(self, x):
+            return x @ self.one
+
+    def built():
+        made = keras.Sequential([keras.Input((4,)), Own()])
+        made.compile("sgd", "mse")
+        return made
+
+    first = built()
+    assert first.weights[0].name != built().weights[0].name
+    assert compare(first, built()) == []
+
+
+def test_an_identity_of_an_earlier_version_which_kept_names_is_understood():
+    def earlier(value):
+        """Return an identity as it was stored: with a name for each layer, and none that says which one it is."""
+        if isinstance(value, list):
+            return [earlier(one) for one in value]
+        if isinstance(value, dict):
+            return {name: earlier(one) for name, one in value.items()} | {"module": "rnn_toolkit.old"}
+        return value.replace("layer ", "dense_1") if isinstance(value, str) else value
+
+    stored = earlier(identity_of(branches(), DATA, batch_size=2))
+    del stored["format"]
+    for other, expected in ((branches(), False), (branches(width=3), True)):
+        present = identity_of(other, DATA, batch_size=2)
+        assert bool(differences(stored, present, has_trained=False)) == expected
+
+
 def test_many_differences_are_counted():
     stored, present = {str(n): n for n in range(20)}, {str(n): -n for n in range(20)}
     assert differences(stored, present, has_trained=False)[-1] == "and 11 more"

@@ -119,15 +119,6 @@ def test_nothing_but_a_finite_value_is_ever_the_best(terminal):
     assert line.get_state() == {"best": 3.0, "best_epoch": 3}
 
 
-def test_a_metric_that_should_rise_is_watched_with_max(terminal):
-    line = begin(Progress(3, monitor="val_accuracy", mode="max"))
-    for epoch, accuracy in enumerate([0.5, 0.75, 0.25]):
-        line.on_epoch_begin(epoch)
-        line.on_epoch_end(epoch, {"loss": 1.0, "val_loss": 2.0, "val_accuracy": accuracy})
-    line.on_train_end()
-    assert "loss 1, val_loss 2, val_accuracy 0.25, best 0.75 (epoch 2)" in terminal.looks()[-1]
-
-
 def test_a_resumed_run_starts_at_its_epoch_with_its_best(terminal, clock):
     first = begin(Progress(10))
     run(first, [0.5, 0.25, 0.75])
@@ -192,21 +183,13 @@ def test_a_training_without_an_epoch_leaves_no_line(terminal):
     assert terminal.getvalue() == ""
 
 
-def test_a_note_stands_instead_of_rate_and_time(terminal):
+def test_the_reason_of_an_interruption_stands_instead_of_rate_and_time(terminal):
     line = begin(Progress(5))
     run(line, [2.0])
-    line.note("stopped:\nno better val_loss")
+    line.on_interrupt("stopped:\nno better val_loss")
     line.on_train_end()
     assert terminal.looks()[-1] == "epoch 1/5, loss 1, val_loss 2, best 2 (epoch 1), stopped: no better val_loss"
     assert terminal.getvalue().count("\n") == 1
-
-
-def test_an_empty_note_removes_the_one_before(terminal, clock):
-    line = begin(Progress(5))
-    line.note("disk full")
-    line.on_epoch_begin(0)
-    line.note("")
-    assert terminal.looks() == ["epoch 1/5, disk full", "epoch 1/5"]
 
 
 @pytest.mark.parametrize(
@@ -235,16 +218,6 @@ def test_the_line_goes_through_a_real_training(terminal):
     model.fit(x, x[:, 0], validation_data=(x, x[:, 0]), epochs=2, batch_size=4, verbose=0, callbacks=[Progress(2)])
     assert terminal.looks()[-1].startswith("epoch 2/2, loss ")
     assert "(epoch 1), rate 0, took 0:0" in terminal.looks()[-1]
-
-
-def test_epochs_below_one_are_refused():
-    with pytest.raises(ValueError, match=r"`epochs` must be at least 1\. Received: 0"):
-        Progress(0)
-
-
-def test_an_unknown_mode_is_refused():
-    with pytest.raises(ValueError, match=r"`mode` must be one of 'min', 'max'\. Received: 'maximum'\."):
-        Progress(1, mode="maximum")
 
 
 def test_a_terminal_and_a_notebook_are_watched_and_a_file_is_not(terminal, monkeypatch):

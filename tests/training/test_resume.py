@@ -147,7 +147,13 @@ def test_ctrl_c_returns_the_history_leaves_the_best_weights_and_can_be_gone_on_f
     assert differing(reference, outcome(model, fit(model, tmp_path), tmp_path)) == []
 
 
-@pytest.mark.parametrize("kind", DAMAGES)
+# A snapshot is damaged or it is not there; each kind of either stands in test_snapshots.py, too, without a training.
+QUICK = ("truncated", "missing")
+
+
+@pytest.mark.parametrize(
+    "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in DAMAGES]
+)
 def test_a_damaged_newest_snapshot_is_reported_and_the_one_before_it_used(kind, model, reference, stopped, tmp_path):
     run_dir = shutil.copytree(stopped, tmp_path / "run")
     damage_file(max((run_dir / "snapshots").glob("snapshot-*")), kind, np.random.default_rng(0))

@@ -74,7 +74,15 @@ def damage_by_emptying(path):
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [damage_by_truncation, damage_by_a_bit, damage_by_emptying])
+def damage_by_zeros(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+
+
+DAMAGES = [damage_by_truncation, damage_by_a_bit, damage_by_emptying, damage_by_zeros]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_snapshot_is_reported_and_the_one_before_it_used(store, damage):
     store.write({"step": 1})
     store.write({"step": 2})

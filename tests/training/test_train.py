@@ -1,11 +1,13 @@
 """Training keeps the best, stops in time, and works on models that are not ours."""
 
+import re
 import sys
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from training.one_weight import EAGERLY
 
 from rnn_toolkit import (
     ForecastTask,
@@ -20,7 +22,7 @@ from rnn_toolkit import (
 from rnn_toolkit.training.callbacks import default_callbacks
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def arrays():
     """Return windows of a sine and the values that follow them."""
     series = np.sin(np.arange(100.0) / 3).astype("float32")
@@ -28,9 +30,10 @@ def arrays():
     return x, series[8:, None]
 
 
-def small(optimizer="adam") -> keras.Model:
+def small(optimizer="adam", *, run_eagerly=EAGERLY) -> keras.Model:
+    """Return a recurrent model."""
     model = keras.Sequential([keras.Input((8, 1)), keras.layers.SimpleRNN(4), keras.layers.Dense(1)])
-    model.compile(optimizer, "mse", metrics=["mae"])
+    model.compile(optimizer, "mse", metrics=["mae"], run_eagerly=run_eagerly)
     return model
 
 
@@ -53,7 +56,7 @@ def test_the_history_has_a_row_per_epoch_with_rate_and_seconds(arrays):
 
 
 def test_training_lowers_the_loss_of_a_model_written_by_hand(arrays):
-    history = train(small(make_optimizer(1e-2)), arrays, epochs=20, progress=None)
+    history = train(small(make_optimizer(1e-2), run_eagerly=False), arrays, epochs=20, progress=None)
     assert history.loss.iloc[-1] < history.loss.iloc[0] / 5
 
 
@@ -124,50 +127,54 @@ def test_the_line_is_shown_in_a_terminal(arrays, capsys, monkeypatch):
     assert "1/1" in capsys.readouterr().out
 
 
-def test_no_epochs_are_refused(arrays):
-    with pytest.raises(ValueError, match=r"`epochs` must be at least 1\. Received: 0"):
-        train(small(), arrays, epochs=0)
+class Empty(keras.utils.PyDataset):
+    """A data set without batches."""
+
+    def __len__(self):
+        return 0
+
+    def __getitem__(self, index):
+        raise IndexError
 
 
-def test_an_unknown_progress_is_refused(arrays):
-    with pytest.raises(ValueError, match="`progress` must be one of 'auto', 'live', None"):
-        train(small(), arrays, progress="bar")
+def bare(*, compiled) -> keras.Model:
+    """Return a model that is not compiled, or not built."""
+    layers = [keras.layers.Dense(1)] if compiled else [keras.Input((8, 1)), keras.layers.SimpleRNN(1)]
+    model = keras.Sequential(layers, name="bare")
+    if compiled:
+        model.compile("sgd", "mse")
+    return model
 
 
-def test_a_model_that_is_not_compiled_is_refused(arrays):
-    model = keras.Sequential([keras.Input((8, 1)), keras.layers.SimpleRNN(1)], name="bare")
-    with pytest.raises(ValueError, match=r"Model 'bare' is not compiled\. Call `model\.compile"):
-        train(model, arrays)
+DATA = np.zeros((4, 8, 1)), np.zeros((4, 1))
+REFUSED = {
+    "no epochs": ({"epochs": 0}, "`epochs` must be at least 1. Received: 0"),
+    "an unknown progress": ({"progress": "bar"}, "`progress` must be one of 'auto', 'live', None"),
+    "no steps": ({"snapshot_steps": 0}, "`snapshot_steps` must be at least 1. Received: 0"),
+    "not compiled": ({"model": bare(compiled=False)}, "Model 'bare' is not compiled. Call `model.compile"),
+    "not built": ({"model": bare(compiled=True)}, "Model 'bare' is not built: it has no weights yet. Give it a `keras"),
+    "no rows": ({"train": (DATA[0][:0], DATA[1][:0])}, "`train` holds no rows: x has shape (0, 8, 1)"),
+    "a tuple of one": ({"train": DATA[:1]}, "`train` must be (x, y) or (x, y, sample_weight). Received: 1 items"),
+    "no batches": ({"validation": Empty()}, "`validation` holds no batch"),
+}
 
 
-def test_data_without_rows_are_refused():
-    with pytest.raises(ValueError, match=r"`train` holds no rows: x has shape \(0, 8, 1\)"):
-        train(small(), (np.zeros((0, 8, 1)), np.zeros((0, 1))))
+@pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_trained_is_refused(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        train(**{"model": small(), "train": DATA, "progress": None} | options)
 
 
-def test_a_tuple_of_one_is_refused(arrays):
-    with pytest.raises(ValueError, match=r"`train` must be \(x, y\) or \(x, y, sample_weight\)\. Received: 1 items"):
-        train(small(), (arrays[0],))
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="reads tf.data")
+def test_an_empty_tf_data_set_is_refused():
+    import tensorflow as tf
 
-
-def test_a_data_set_without_batches_is_refused():
-    class Empty(keras.utils.PyDataset):
-        def __len__(self):
-            return 0
-
-        def __getitem__(self, index):
-            raise IndexError
-
-    with pytest.raises(ValueError, match="`validation` holds no batch"):
-        train(small(), (np.zeros((4, 8, 1)), np.zeros((4, 1))), Empty(), progress=None)
+    nothing = tf.data.Dataset.from_tensor_slices((np.zeros((0, 8, 1)), np.zeros((0, 1)))).batch(2)
+    with pytest.raises(ValueError, match="`train` holds no batch"):
+        train(small(), nothing)
 
 
 def test_a_run_folder_that_cannot_be_written_is_refused_before_training(arrays, tmp_path):
     (tmp_path / "taken").write_text("a file, not a folder")
     with pytest.raises(ValueError, match=r"`run_dir` cannot be written: .*taken"):
         train(small(), arrays, run_dir=tmp_path / "taken" / "run")
-
-
-def test_a_patience_below_one_is_refused():
-    with pytest.raises(ValueError, match="`patience` must be at least 1"):
-        default_callbacks(patience=0)

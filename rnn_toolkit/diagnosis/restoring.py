@@ -1,4 +1,4 @@
-"""Looking at a model and its data without a trace: what a look may change is put back, whatever happens."""
+"""A model that is looked at, or trained for a while, and left as it was, whatever happens meanwhile."""
 
 import contextlib
 
@@ -42,11 +42,6 @@ def untouched(model: keras.Model):
         for name, variable in variables.items():
             variable.assign(values[name])
         set_random_state(random)
-
-
-def recurrent_layers_of(named: dict) -> dict:
-    """Return, of `named_layers`, those that go through time step by step."""
-    return {name: layer for name, layer in named.items() if isinstance(layer, keras.layers.RNN)}
 
 
 def check_ready(model, *, purpose: str, compiled: bool = True) -> None:

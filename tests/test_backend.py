@@ -1,4 +1,4 @@
-"""The main path on whatever backend Keras runs on; CI runs this file on JAX, where TensorFlow is not installed."""
+"""The main path on whatever backend Keras runs on; CI runs this file on JAX and on torch, too, without TensorFlow."""
 
 import keras
 import numpy as np

@@ -1,0 +1,103 @@
+"""What checks are given: what is measured, in which units, and once."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from diagnosis.cases import CODES, LABELS, X, Y, case_of, classes_of, gru, outputs_case, trained_case
+
+from rnn_toolkit.diagnosis import case as case_module
+from rnn_toolkit.diagnosis.case import Case
+from rnn_toolkit.diagnosis.layer_health import layer_statistics
+from rnn_toolkit.diagnosis.thresholds import limits
+
+
+@pytest.fixture(scope="module")
+def case():
+    """Return a case of an untrained recurrent model."""
+    return Case(gru(), (X, Y), (X[:20], Y[:20]), None, limits())
+
+
+def test_rows_and_batches_come_by_split(case):
+    assert {split: len(sample) for split, sample in case.samples.items()} == {"training": 60, "validation": 20}
+    assert case.batches["training"][0][0].shape == (60, 12, 2)
+    assert set(case_of((X, Y)).samples) == {"training"}
+    assert case_of((X, Y)).validation is None
+
+
+def test_inputs_are_told_apart(case):
+    text, stream = classes_of((CODES, LABELS)), classes_of((CODES[:, :-1], CODES[:, 1:]))
+    assert (case.is_sequence, case.is_text, case.is_language_model) == (True, False, False)
+    assert (text.is_sequence, text.is_text, text.is_language_model) == (False, True, False)
+    assert stream.is_language_model
+
+
+def test_batches_of_texts_are_padded_to_one_width():
+    case = classes_of((CODES, LABELS), (CODES[:, :4], LABELS))
+    assert {x.shape[1] for batches in case.batches.values() for x, _, _ in batches} == {6}
+
+
+def test_a_measurement_is_made_once_and_is_that_of_the_public_function(case, monkeypatch):
+    calls = []
+    monkeypatch.setattr(case_module, "compiled", lambda model: calls.append(model))
+    pd.testing.assert_frame_equal(case.statistics, layer_statistics(case.model, X))
+    assert case.statistics is case.statistics and calls == []
+    assert case.received("training").shape == (60, 12, 2)
+    assert case_of((X, Y)).received("training") is None
+
+
+def test_layers_are_found_by_name_and_kind(case):
+    assert list(case.recurrent) == ["memory"] and not case.is_simple("memory") and not case.is_simple("dense")
+    assert case.layers_of(keras.layers.GRU) == [case.model.layers[0]]
+    assert not (case.normalizes or case.rescales or case.has_vocabulary or case.has_trained)
+
+
+def test_outputs_and_losses_are_those_of_the_model(case):
+    assert case.width == 1
+    assert case.outputs["validation"][0] == pytest.approx(case.model.predict(X[:20], verbose=0), abs=1e-6)
+    assert case.losses["validation"] == pytest.approx(float(np.mean((case.outputs["validation"][0] - Y[:20]) ** 2)))
+
+
+def test_the_constant_is_fitted_to_the_training_rows():
+    case = case_of((X[:4], np.array([[1.0], [3.0], [1.0], [3.0]])), (X[:2], np.array([[4.0], [2.0]])))
+    vars(case)["outputs"] = {"training": [np.zeros((4, 1))]}
+    assert case.constant_losses == {"training": 1, "validation": 2}  # about 2: (4 + 0) / 2
+
+
+def test_the_constant_of_classes_is_their_shares():
+    case = outputs_case([[0.5, 0.5]] * 4, [0, 1, 0, 1], loss=keras.losses.SparseCategoricalCrossentropy())
+    assert case.constant_losses["training"] == pytest.approx(np.log(2))
+
+
+def test_the_best_loss_is_that_of_the_history_or_of_the_model_as_it_is():
+    case = trained_case({"loss": [0.5, np.nan], "val_loss": [0.9, 0.8]}, losses={"training": 0.6, "validation": 0.7})
+    assert case.best == {"training": 0.5, "validation": 0.7}
+    assert not case.has_learnt
+    assert trained_case({"loss": [0.5], "val_loss": [0.6]}).has_learnt
+
+
+def test_several_losses_are_none():
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, [keras.layers.Dense(1)(inputs), keras.layers.Dense(1)(inputs)])
+    model.compile("adam", ["mse", "mse"])
+    case = Case(model, (np.ones((4, 3)), [np.ones((4, 1))] * 2), None, None, limits())
+    assert case.loss is None and case.kind == "numbers" and case.labels("training") is None
+    with pytest.raises(NotImplementedError, match="several outputs"):
+        case.outputs  # noqa: B018 - it is measured here
+
+
+def test_what_a_training_has_spoilt_is_tried_again_from_a_fresh_start():
+    body = [keras.layers.Flatten(), keras.layers.Dense(16, activation="tanh")]
+    model = keras.Sequential([keras.Input((12, 2)), *body, keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.iterations.assign(10)
+    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+    case = Case(model, (X, Y), None, None, limits())
+    assert case.overfit.attrs["overfits"] and np.isnan(model.get_weights()[0]).all()
+    assert np.isfinite(case.rates.attrs["suggestion"])
+
+
+def test_a_fresh_model_is_the_model_itself_before_training():
+    case = case_of((X, Y))
+    assert case.fresh is case.model
