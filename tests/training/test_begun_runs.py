@@ -43,6 +43,7 @@ def classifier():
     return rt.build_text_classifier(vocabulary, batches.classes, layers, linear=batches), batches, None
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="begun on TensorFlow; others draw other numbers")
 @pytest.mark.parametrize("build", [forecaster, classifier])
 def test_a_run_of_an_earlier_version_goes_on(build, tmp_path):
     folder = tmp_path / "run"
