@@ -26,7 +26,7 @@ if [[ "$*" == "-m pip list" ]]; then echo "keras 3.13.0"; fi
 def start(tmp_path):
     """Return a function that starts `.ci/run` on a tree of stubs, in a group of processes of its own."""
     tree, scratch = tmp_path / "tree", tmp_path / "scratch"
-    for folder in (tree / ".ci", tree / "tests", scratch):
+    for folder in (tree / ".ci", tree / "tests", tree / "notebooks", scratch):
         folder.mkdir(parents=True)
     shutil.copy(ROOT / ".ci" / "run", tree / ".ci" / "run")
     (tree / "stub").write_text(STUB)
