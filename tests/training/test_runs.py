@@ -1,5 +1,6 @@
 """A training that was stopped and called again ends where it would have ended."""
 
+import functools
 import os
 import signal
 import threading
@@ -7,7 +8,6 @@ import threading
 import keras
 import numpy as np
 import pytest
-from training.one_weight import EAGERLY
 
 from rnn_toolkit import load_history, make_optimizer, train
 from rnn_toolkit.training.callbacks import BestModel, EarlyStopping, ReduceLROnPlateau, default_callbacks
@@ -25,10 +25,29 @@ def data():
 
 
 def noisy(optimizer=None) -> keras.Model:
-    """Return a model that draws random numbers in training; recurrent ones, and compiled: test_resume.py."""
+    """Return a model that draws random numbers in training and compiles quickly; recurrent ones: test_resume.py."""
     layers = [keras.layers.Flatten(), keras.layers.Dropout(0.3), keras.layers.Dense(4), keras.layers.GaussianNoise(0.1)]
     model = keras.Sequential([keras.Input((5, 2)), *layers, keras.layers.Dense(1)])
-    model.compile(optimizer or keras.optimizers.Adam(0.01), "mse", metrics=["mae"], run_eagerly=EAGERLY)
+    model.compile(optimizer or keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+    return model
+
+
+@functools.cache
+def compiled() -> keras.Model:
+    """Return a model that keeps its compiled step: compiling one takes longer than a training here."""
+    model = noisy()
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def as_new(seed) -> keras.Model:
+    """Return the compiled model with all variables as they are in a new one of that seed."""
+    model = compiled()
+    keras.utils.set_random_seed(seed)
+    new = noisy()
+    new.optimizer.build(new.trainable_variables)
+    for variable, value in zip(everything(model), everything(new), strict=True):
+        variable.assign(value)
     return model
 
 
@@ -51,10 +70,15 @@ class Crash(keras.callbacks.Callback):
             raise RuntimeError("crash")
 
 
-def everything(model, history):
+def everything(model) -> list:
+    """Return all variables that a training changes."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def outcome(model, history):
     """Return all that two trainings must have in common."""
-    variables = [*model.variables, *model.optimizer.variables]
-    return [keras.ops.convert_to_numpy(one) for one in variables], history.drop(columns="seconds", errors="ignore")
+    values = [np.array(keras.ops.convert_to_numpy(one)) for one in everything(model)]
+    return values, history.drop(columns="seconds", errors="ignore")
 
 
 def assert_identical(one, other):
@@ -65,13 +89,12 @@ def assert_identical(one, other):
 
 def run(folder, data, *, extra=(), epochs=4, seed=5, **options):
     """Train with callbacks that remember, validation, and a snapshot every two of five steps an epoch."""
-    keras.utils.set_random_seed(seed)
-    model = noisy()
+    model = as_new(seed)
     callbacks = [ReduceLROnPlateau(patience=1), EarlyStopping(patience=3), BestModel(), *extra]
     x, y = data
     options = {"batch_size": 8, "snapshot_steps": 2, "progress": None, "callbacks": callbacks} | options
     history = train(model, data, (x[:9], y[:9]), epochs=epochs, run_dir=folder, **options)
-    return everything(model, history)
+    return outcome(model, history)
 
 
 @pytest.fixture(scope="module")
@@ -95,17 +118,16 @@ def test_a_training_may_crash_again_and_again(data, tmp_path, whole):
 
 
 def test_the_same_model_in_memory_goes_on_too(data, tmp_path, whole):
-    keras.utils.set_random_seed(5)
-    model, validation = noisy(), (data[0][:9], data[1][:9])
+    model, validation = as_new(5), (data[0][:9], data[1][:9])
     options = {"epochs": 4, "batch_size": 8, "run_dir": tmp_path / "run", "snapshot_steps": 2, "progress": None}
     remember = [ReduceLROnPlateau(patience=1), EarlyStopping(patience=3), BestModel()]
     with pytest.raises(RuntimeError, match="crash"):
         train(model, data, validation, callbacks=[*remember, Crash(2, 2)], **options)
-    assert_identical(everything(model, train(model, data, validation, callbacks=remember, **options)), whole)
+    assert_identical(outcome(model, train(model, data, validation, callbacks=remember, **options)), whole)
 
 
 def test_a_rate_lowered_behind_the_last_snapshot_is_no_other_run(data, tmp_path):
-    model = noisy()
+    model = as_new(0)
     plateau = ReduceLROnPlateau("loss", mode="max", patience=1)  # lowers the rate in every epoch but the first
     options = {"epochs": 3, "run_dir": tmp_path, "progress": None}
     for extra in (Crash(1, None), Crash(2, None)):
@@ -115,12 +137,11 @@ def test_a_rate_lowered_behind_the_last_snapshot_is_no_other_run(data, tmp_path)
 
 
 def test_snapshots_change_nothing_in_the_training(data, whole):
-    keras.utils.set_random_seed(5)
-    model = noisy()
+    model = as_new(5)
     callbacks = [ReduceLROnPlateau(patience=1), EarlyStopping(patience=3)]
     options = {"batch_size": 8, "callbacks": callbacks, "progress": None}
     history = train(model, data, (data[0][:9], data[1][:9]), epochs=4, **options)
-    assert_identical(everything(model, history), whole)
+    assert_identical(outcome(model, history), whole)
 
 
 def test_steps_that_are_done_are_not_seen_by_callbacks(data, tmp_path):
@@ -144,7 +165,7 @@ def test_several_steps_in_one_execution_go_on_as_well(data, tmp_path, steps):
         model = noisy()
         model.compile("adam", "mse", steps_per_execution=steps)
         history = train(model, data, epochs=2, batch_size=4, run_dir=folder, snapshot_steps=1, progress=None, **options)
-        return everything(model, history)
+        return outcome(model, history)
 
     expected = stepped(tmp_path / "whole")
     with pytest.raises(RuntimeError, match="crash"):
@@ -236,7 +257,7 @@ def test_ctrl_c_within_the_validation_loses_nothing(data, tmp_path, whole):
 
 
 def test_ctrl_c_restores_the_best_weights(data):
-    model = noisy()
+    model = as_new(0)
     kept = {}
     script = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: (
@@ -345,9 +366,9 @@ def test_a_subclassed_model_goes_on_as_well(data, tmp_path):
         keras.utils.set_random_seed(2)
         model = Own()
         model(data[0][:1])
-        model.compile("adam", keras.losses.MeanSquaredError(), metrics=["mae"], run_eagerly=EAGERLY)
+        model.compile("adam", keras.losses.MeanSquaredError(), metrics=["mae"])
         options = {"batch_size": 8, "snapshot_steps": 1, "callbacks": callbacks, "progress": None}
-        return everything(model, train(model, data, epochs=2, run_dir=folder, **options))
+        return outcome(model, train(model, data, epochs=2, run_dir=folder, **options))
 
     expected = once(tmp_path / "whole", [])
     with pytest.raises(RuntimeError, match="crash"):
@@ -361,11 +382,10 @@ def test_tf_data_go_on_from_the_beginning_of_an_epoch_and_say_so(data, tmp_path)
 
     def once(folder, *extra):
         batches = tf.data.Dataset.from_tensor_slices(data).batch(8)
-        keras.utils.set_random_seed(5)
-        model = noisy()
+        model = as_new(5)
         with pytest.warns(UserWarning, match="cannot be put back to a step"):
             history = train(model, batches, epochs=3, run_dir=folder, callbacks=list(extra), progress=None)
-        return everything(model, history)
+        return outcome(model, history)
 
     expected = once(tmp_path / "whole")
     with pytest.raises(RuntimeError, match="crash"):
@@ -390,7 +410,7 @@ def test_a_scheduled_rate_goes_on(data, tmp_path):
         model = noisy(make_optimizer(0.01, schedule="cosine", steps=20))
         plateau = ReduceLROnPlateau("loss", mode="max", patience=1)  # lowers the schedule in every epoch
         options = {"batch_size": 8, "snapshot_steps": 2, "callbacks": [plateau, *extra], "progress": None}
-        return everything(model, train(model, data, epochs=4, run_dir=folder, **options))
+        return outcome(model, train(model, data, epochs=4, run_dir=folder, **options))
 
     expected = once(tmp_path / "whole")
     with pytest.raises(RuntimeError, match="crash"):
