@@ -242,6 +242,7 @@ def test_a_quantile_model_gives_the_levels_its_quantiles_enclose(days):
     assert (result["sales-lo-80"] < result.sales).all() and (result.sales < result["sales-hi-80"]).all()
 
 
+@pytest.mark.slow
 def test_a_model_file_forecasts_the_same_in_a_fresh_process(tmp_path, days):
     windows = rt.Windows(days, rt.ForecastTask("sales", 3, 14, calendar="day_of_week", season_length=7))
     model = rt.build_forecaster(windows, rt.recurrent_layers("lstm", (4,)))

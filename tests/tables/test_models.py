@@ -73,6 +73,7 @@ def test_quantiles_come_out_in_order_also_after_training(of_quantiles):
     assert (np.diff(outputs, axis=-1) >= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "normalization"), [("mae", "last"), ("mse", "last"), ("mae", "window"), ("mae", "series"), ("mae", None)]
 )

@@ -129,6 +129,7 @@ def test_what_a_language_model_needs_and_a_classifier_does_not_is_left_out():
     assert sum(isinstance(layer, keras.layers.Dense) for layer in model.layers) == 1  # the labels
 
 
+@pytest.mark.slow
 def test_a_classifier_learns_its_labels():
     source = language_model(recurrent_layers("simple", (4,), return_sequences=True))
     model = classifier_from_language_model(source, ["no", "yes"], dropout=0.0)

@@ -50,6 +50,7 @@ def classifier():
     return model, batches, None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="begun on TensorFlow; others draw other numbers")
 @pytest.mark.parametrize("build", [forecaster, classifier])
 def test_a_run_of_an_earlier_version_goes_on(build, tmp_path):

@@ -110,6 +110,7 @@ def test_a_training_that_crashed_ends_as_if_it_had_not(data, tmp_path, whole, cr
     assert_identical(run(tmp_path / "run", data, seed=99), whole)  # other initial weights, which do not count
 
 
+@pytest.mark.slow
 def test_a_training_may_crash_again_and_again(data, tmp_path, whole):
     for crash in ((0, 2), (0, 4), (1, 1), (1, 1), (3, None)):
         with pytest.raises(RuntimeError, match="crash"):
@@ -190,6 +191,7 @@ def test_a_run_that_stopped_early_stays_stopped(data, tmp_path):
     assert_identical(run(tmp_path, data, **stop | {"epochs": 30}), first)
 
 
+@pytest.mark.slow
 def test_a_callback_of_ones_own_is_carried_over(data, tmp_path):
     class Count(ResumableCallback):
         total = 0
@@ -404,6 +406,7 @@ def test_a_monitor_of_validation_without_validation_is_refused(data):
         train(noisy(), data, callbacks=[EarlyStopping()])
 
 
+@pytest.mark.slow
 def test_a_scheduled_rate_goes_on(data, tmp_path):
     def once(folder, *extra):
         keras.utils.set_random_seed(4)
