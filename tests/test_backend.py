@@ -1,4 +1,4 @@
-"""The main path on whatever backend Keras runs on; CI runs this file on JAX, too, without TensorFlow."""
+"""The main path on whatever backend Keras runs on; CI runs this file on JAX and on torch, too, without TensorFlow."""
 
 import keras
 import numpy as np
@@ -6,9 +6,6 @@ import pandas as pd
 import pytest
 
 import rnn_toolkit as rt
-
-# On TensorFlow the wings' own tests say the same in less time.
-pytestmark = [pytest.mark.slow] if keras.backend.backend() == "tensorflow" else []
 
 
 @pytest.fixture(scope="module")

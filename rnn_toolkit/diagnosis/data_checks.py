@@ -8,7 +8,6 @@ import numpy as np
 
 from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
-from rnn_toolkit.diagnosis.reference_loss import weight_of_each
 from rnn_toolkit.diagnosis.sample import FEWEST
 from rnn_toolkit.tables.windows import Windows
 
@@ -22,8 +21,9 @@ def non_finite_values(case: Case) -> Finding | None:
             if values is None or values.dtype.kind != "f":
                 continue
             bad = ~np.isfinite(values)
-            if what == "targets":  # a weight of zero hides a missing one
-                bad &= weight_of_each(sample.weight, bad.shape) != 0
+            if what == "targets" and sample.weight is not None:  # a weight of zero hides a missing target
+                weight = sample.weight.reshape(sample.weight.shape + (1,) * (bad.ndim - sample.weight.ndim))
+                bad &= np.broadcast_to(weight != 0, bad.shape)
             if bad.any():
                 rows = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))
                 return error(

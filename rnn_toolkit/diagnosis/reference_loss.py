@@ -44,8 +44,7 @@ class ReferenceLoss:
             y = y[..., None]  # as Keras does within `fit`
         if isinstance(self.function, keras.losses.Loss):
             return float(array(self.function(y, outputs, sample_weight=weight)))
-        y, outputs = (keras.ops.cast(one, "float32") for one in (y, outputs))  # as Keras does before it calls one
-        values = array(self.function(y, outputs))
+        values = array(self.function(keras.ops.convert_to_tensor(y), keras.ops.convert_to_tensor(outputs)))
         return float(np.mean(values if weight is None else values * _with_axes(weight, values.ndim)))
 
     def labels(self, y, weight=None) -> np.ndarray | None:
@@ -53,7 +52,7 @@ class ReferenceLoss:
         if self.kind in ("numbers", "ctc") or (self.kind == "binary" and y.ndim > 1 and y.shape[-1] > 1):
             return None
         codes = np.argmax(y, axis=-1) if self.kind == "one-hot" else y
-        codes = codes[weight_of_each(weight, codes.shape) > 0]
+        codes = codes[_weights(weight, codes.shape) > 0]
         return codes.astype("int64") if np.isfinite(codes).all() else None
 
     def perfect(self, y, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -80,7 +79,7 @@ class ReferenceLoss:
         labels = self.labels(y, weight)
         if self.kind == "ctc" or (labels is not None and (not len(labels) or (width == 1 and labels.max() > 1))):
             return []
-        weights = weight_of_each(weight, y.shape)
+        weights = _weights(weight, y.shape)
         if self.kind == "classes":
             if labels is None:
                 return []
@@ -95,7 +94,7 @@ class ReferenceLoss:
             # Without making outputs, which for all tokens of a text would fill memory.
             logs = constants[0] if self.from_logits else np.log(constants[0])
             values = -logs[np.clip(y.astype("int64"), 0, shape[-1] - 1)]
-            weights = weight_of_each(weight, values.shape)
+            weights = _weights(weight, values.shape)
             is_mean = getattr(self.function, "reduction", "") == "mean_with_sample_weight"
             return float((weights * values).sum() / (weights.sum() if is_mean else values.size))
         missing = len(shape) if self.kind == "numbers" else 0  # quantiles have an axis at the end
@@ -115,6 +114,6 @@ def _with_axes(weight, ndim: int) -> np.ndarray:
     return np.reshape(weight, np.shape(weight) + (1,) * (ndim - np.ndim(weight)))
 
 
-def weight_of_each(weight, shape: tuple[int, ...]) -> np.ndarray:
+def _weights(weight, shape) -> np.ndarray:
     """Return the weight of each value of a shape."""
     return np.ones(shape) if weight is None else np.broadcast_to(_with_axes(weight, len(shape)), shape)

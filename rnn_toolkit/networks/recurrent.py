@@ -327,23 +327,26 @@ def recurrent_layers(
         raise ValueError("`units` holds no layer. Received: (). Pass the units of at least one layer, such as (64,).")
     for name, share in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
         check_share(share, name)
-    known = CELLS[cell]
-    if recurrent_dropout and not known.recurrent:
+    known, recurrent_options = CELLS[cell], {}
+    if known.recurrent:
+        recurrent_options["recurrent_dropout"] = recurrent_dropout
+    elif recurrent_dropout:
         raise ValueError(
             f"`recurrent_dropout` needs weights from state to state, which {cell!r} has not. Received: "
             f"{recurrent_dropout}. Pass `dropout` instead, or another cell."
         )
     layers = []
     for place, size in enumerate(sizes, start=1):
-        options = {  # in this order: an initialiser draws its seed when it is made
-            "dropout": dropout,
-            "kernel_regularizer": keras.regularizers.get(kernel_regularizer),
-            "kernel_initializer": keras.initializers.get(kernel_initializer),
-        }
         if known.recurrent:
-            options["recurrent_initializer"] = keras.initializers.get(recurrent_initializer)
-            options["recurrent_dropout"] = recurrent_dropout
-        layer = known.layer(size, return_sequences=return_sequences or place < len(sizes), **options)
+            recurrent_options["recurrent_initializer"] = keras.initializers.get(recurrent_initializer)
+        layer = known.layer(
+            size,
+            dropout=dropout,
+            kernel_regularizer=keras.regularizers.get(kernel_regularizer),
+            kernel_initializer=keras.initializers.get(kernel_initializer),
+            **recurrent_options,
+            return_sequences=return_sequences or place < len(sizes),
+        )
         layers.append(keras.layers.Bidirectional(layer) if bidirectional else layer)
         if normalization is not None:
             layers.append(NORMALIZERS[normalization]())

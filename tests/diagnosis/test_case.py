@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from diagnosis.cases import CODES, LABELS, X, Y, case_of, classes_of, gru, outputs_case, trained_case
+from diagnosis.cases import CODES, LABELS, X, Y, averaging, case_of, classes_of, gru, outputs_case, trained_case
 
 from rnn_toolkit.diagnosis import case as case_module
 from rnn_toolkit.diagnosis.case import Case
@@ -87,9 +87,7 @@ def test_several_losses_are_none():
 
 
 def test_what_a_training_has_spoilt_is_tried_again_from_a_fresh_start():
-    body = [keras.layers.Flatten(), keras.layers.Dense(16, activation="tanh")]
-    model = keras.Sequential([keras.Input((12, 2)), *body, keras.layers.Dense(1)])
-    model.compile("adam", "mse")
+    model = gru()
     model.optimizer.build(model.trainable_variables)
     model.optimizer.iterations.assign(10)
     model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
@@ -99,5 +97,4 @@ def test_what_a_training_has_spoilt_is_tried_again_from_a_fresh_start():
 
 
 def test_a_fresh_model_is_the_model_itself_before_training():
-    case = case_of((X, Y))
-    assert case.fresh is case.model
+    assert case_of((X, Y)).fresh is averaging(X.shape[1:])

@@ -117,11 +117,11 @@ def test_every_kind_of_optimizer_is_tested_and_left_alone(optimizer):
 
 
 def test_a_training_goes_on_as_if_there_had_been_no_dry_run():
-    x = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
-    y, weights = x[:, :1], []
+    x = np.random.default_rng(0).normal(size=(32, 10, 2)).astype("float32")
+    y, weights = x[:, 0, :1], []
     for dry_runs in ((), (find_learning_rate, overfit_one_batch)):
         keras.utils.set_random_seed(1)
-        model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+        model = keras.Sequential([keras.Input((10, 2)), keras.layers.SimpleRNN(4, dropout=0.5), keras.layers.Dense(1)])
         model.compile(make_optimizer(), "mse", metrics=["mae"])
         history = model.fit(x, y, verbose=0)
         for dry_run in dry_runs:

@@ -10,7 +10,7 @@ from rnn_toolkit.diagnosis.findings import CHECKS
 from rnn_toolkit.diagnosis.thresholds import LIMITS, SOURCES, THRESHOLDS, limits
 
 FOLDER = Path(thresholds.__file__).parent
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "source" / "06_why_does_it_not_learn.py"
+NOTEBOOK = FOLDER.parents[1] / "notebooks" / "source" / "06_why_does_it_not_learn.py"
 
 
 def test_every_check_has_its_limits_and_every_row_of_limits_its_check():

@@ -72,17 +72,6 @@ def test_dropout_regularisers_and_initialisers_reach_every_layer():
         assert isinstance(layer.cell.recurrent_initializer, keras.initializers.Identity)
 
 
-def test_a_seed_gives_the_weights_that_it_gave_in_earlier_versions():
-    keras.utils.set_random_seed(0)
-    (layer,) = recurrent_layers("gru", 4)
-    keras.utils.set_random_seed(0)
-    kernel, recurrent_kernel = keras.initializers.get("glorot_uniform"), keras.initializers.get("orthogonal")
-    expected = keras.layers.GRU(4, kernel_initializer=kernel, recurrent_initializer=recurrent_kernel)
-    for one in (layer, expected):
-        one.build((None, 3, 2))
-    assert all(np.array_equal(*both) for both in zip(layer.get_weights(), expected.get_weights(), strict=True))
-
-
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

@@ -6,9 +6,10 @@ import pytest
 
 from rnn_toolkit import fit_vocabulary, pad, recurrent_layers
 from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
+from rnn_toolkit.networks.labels import Labels, find_layer
 from rnn_toolkit.networks.pooling import POOLINGS, MaskedPooling
 from rnn_toolkit.networks.recurrent import CELLS
-from rnn_toolkit.texts.layers import Labels, TokenEmbedding, text_layer_of
+from rnn_toolkit.texts.layers import TokenEmbedding
 from rnn_toolkit.texts.next_token import NextToken
 
 LETTERS = fit_vocabulary(["abcdefghijklmnopqrstuvwxyz"], unit="character")
@@ -140,9 +141,9 @@ def test_a_model_without_the_layer_is_refused_by_name(kind, made_by):
         ValueError,
         match=rf"Model 'plain' carries no `rnn_toolkit\.texts\.\w+\.{kind.__name__}`\. Build it with {made_by}",
     ):
-        text_layer_of(model, kind)
+        find_layer(model, kind)
 
 
 def test_what_is_no_model_is_refused():
     with pytest.raises(TypeError, match=r"`model` must be a Keras model\. Received: str\. Load one from its file"):
-        text_layer_of("model.keras", NextToken)
+        find_layer("model.keras", NextToken)

@@ -15,7 +15,8 @@ import pytest
 import rnn_toolkit as rt
 from rnn_toolkit import build_language_model, build_text_classifier, classify, fit_vocabulary, generate
 from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
-from rnn_toolkit.texts.layers import Labels, TokenEmbedding
+from rnn_toolkit.networks.labels import Labels
+from rnn_toolkit.texts.layers import TokenEmbedding
 from rnn_toolkit.texts.next_token import NextToken
 
 TEXTS = ["so good", "good good film", "so bad", "bad bad film"]
@@ -91,7 +92,6 @@ def test_classes_are_plain_values_in_their_order(classes):
     assert {type(one) for one in found} <= {int, bool, str}
 
 
-@pytest.mark.slow
 def test_half_precision_classifies_the_same_whatever_the_padding(half_precision):
     model = build_text_classifier(WORDS, 2, gru(), embedding=4, pooling=["mean", "max", "attention"])
     codes = WORDS.encode("so good")[None]
@@ -116,7 +116,6 @@ def test_half_precision_writes_texts(half_precision):
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_a_language_model_learns_what_comes_next():
     vocabulary = fit_vocabulary(["abcd"], unit="character")
     train = rt.language_model_batches("abcd" * 20, vocabulary, batch_size=2, steps=6)
@@ -152,7 +151,6 @@ class Interruption(keras.callbacks.Callback):
             signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.slow
 def test_a_training_interrupted_amid_its_streams_ends_as_if_it_had_not_been(tmp_path):
     def fit(run_dir, *callbacks):
         model = language_model()
@@ -185,7 +183,6 @@ def test_a_model_can_be_saved_once_it_has_written(tmp_path):
     assert generate(copy, "ab", length=8, seed=0) == text
 
 
-@pytest.mark.slow
 def test_a_process_that_has_the_files_alone_classifies_explains_and_writes(tmp_path):
     layers = [WeightDrop(keras.layers.GRU(3, return_sequences=True)), *gru(2, bidirectional=True)]
     classifier = build_text_classifier(
@@ -302,7 +299,6 @@ def small_tagger(vocabulary=TAGGED, tags=("x", "y"), units=4, **options) -> kera
     return rt.build_tagger(vocabulary, tags, layers, embedding=4, **options)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Layer 'conv1d.* does not support masking:UserWarning")  # so it is meant
 @pytest.mark.parametrize("last", [[], [keras.layers.Conv1D(4, 1)]], ids=["masked", "mask lost"])
 def test_the_loss_is_the_mean_over_tokens_however_much_padding_there_is(last):
@@ -341,7 +337,6 @@ def restored(table: pd.DataFrame) -> str:
     return " ".join(CAPITALS[tag[0]](token) + tag[1:] for token, tag in zip(table["token"], table["tag"], strict=True))
 
 
-@pytest.mark.slow
 def test_capitals_and_marks_are_learnt_and_survive_the_file(tmp_path):
     # Which mark "do" and "we" carry shows only in what follows: a model that reads forwards alone cannot know.
     lines = ["Yes, we do.", "Do we, Anna?", "Anna, yes.", "We do, Anna.", "Yes."]

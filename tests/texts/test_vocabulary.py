@@ -136,7 +136,6 @@ def test_min_count_drops_what_occurs_less_often():
     assert fit_vocabulary(["abca"], unit="character", min_count=2).tokens[2:] == ("a",)
 
 
-@pytest.mark.slow
 def test_the_same_texts_give_the_same_vocabulary_in_any_process_and_order():
     units, texts = ("word", "character", "subword"), [MANY_SCRIPTS, "b a c d"] * 2
     code = (

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-# TensorFlow takes longer to compile a step than to run it a few times; JAX compiles every loop anyway.
+# TensorFlow takes longer to compile a model than to run the few steps of a test; JAX compiles every loop anyway.
 EAGERLY = keras.backend.backend() == "tensorflow"
 
 

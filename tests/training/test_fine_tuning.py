@@ -119,7 +119,6 @@ def test_stages_keep_the_rates_of_their_layers():
     ]
 
 
-@pytest.mark.slow
 def test_a_schedule_runs_through_each_stage():
     rates = fine_tune(stack(), arrays(), epochs=10, epochs_per_stage=10, progress=None)["learning_rate"]
     for stage in range(3):
@@ -205,7 +204,6 @@ def test_ctrl_c_ends_all_stages():
     assert [layer.trainable for layer in model.layers] == [True] * 5
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("step", [2, 4, 8])  # in stage 1 of three steps, stage 2 of three, stage 3 of six
 def test_a_training_that_was_interrupted_ends_as_one_that_was_not(step, tmp_path):
     def run(model, run_dir, *stop):

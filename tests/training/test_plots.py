@@ -201,7 +201,6 @@ def test_picture_is_returned_unshown_and_changes_no_setting(picture, monkeypatch
     assert [name for name, spine in ax.spines.items() if spine.get_visible()] == ["bottom"]
 
 
-@pytest.mark.slow
 def test_importing_the_module_does_not_import_matplotlib():
     code = """if True:
         import sys

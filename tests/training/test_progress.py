@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import os
-import re
 import sys
 import types
 from pathlib import Path
@@ -218,7 +217,7 @@ def test_the_line_goes_through_a_real_training(terminal):
     model.compile(keras.optimizers.SGD(0.0), "mse")
     model.fit(x, x[:, 0], validation_data=(x, x[:, 0]), epochs=2, batch_size=4, verbose=0, callbacks=[Progress(2)])
     assert terminal.looks()[-1].startswith("epoch 2/2, loss ")
-    assert re.search(r"\(epoch 1\), rate 0, took \d+:\d\d$", terminal.looks()[-1])
+    assert "(epoch 1), rate 0, took 0:0" in terminal.looks()[-1]
 
 
 def test_a_terminal_and_a_notebook_are_watched_and_a_file_is_not(terminal, monkeypatch):

@@ -175,7 +175,6 @@ def test_a_run_without_an_undamaged_snapshot_is_refused(model, stopped, tmp_path
         fit(model, run_dir)
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_reported_once_and_leaves_the_last_good_snapshot(model, reference, tmp_path):
     with warnings.catch_warnings(record=True) as caught, contextlib.ExitStack() as stack:
         warnings.simplefilter("always")

@@ -1,6 +1,5 @@
 """A training that was stopped and called again ends where it would have ended."""
 
-import functools
 import os
 import signal
 import threading
@@ -8,6 +7,7 @@ import threading
 import keras
 import numpy as np
 import pytest
+from training.one_weight import EAGERLY
 
 from rnn_toolkit import load_history, make_optimizer, train
 from rnn_toolkit.training.callbacks import BestModel, EarlyStopping, ReduceLROnPlateau, default_callbacks
@@ -25,29 +25,10 @@ def data():
 
 
 def noisy(optimizer=None) -> keras.Model:
-    """Return a model that draws random numbers in training and compiles quickly; recurrent ones: test_resume.py."""
+    """Return a model that draws random numbers in training; recurrent ones, and compiled: test_resume.py."""
     layers = [keras.layers.Flatten(), keras.layers.Dropout(0.3), keras.layers.Dense(4), keras.layers.GaussianNoise(0.1)]
     model = keras.Sequential([keras.Input((5, 2)), *layers, keras.layers.Dense(1)])
-    model.compile(optimizer or keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
-    return model
-
-
-@functools.cache
-def compiled() -> keras.Model:
-    """Return a model that keeps its compiled step: compiling one takes longer than a training here."""
-    model = noisy()
-    model.optimizer.build(model.trainable_variables)
-    return model
-
-
-def as_new(seed) -> keras.Model:
-    """Return the compiled model with all variables as they are in a new one of that seed."""
-    model = compiled()
-    keras.utils.set_random_seed(seed)
-    new = noisy()
-    new.optimizer.build(new.trainable_variables)
-    for variable, value in zip(everything(model), everything(new), strict=True):
-        variable.assign(value)
+    model.compile(optimizer or keras.optimizers.Adam(0.01), "mse", metrics=["mae"], run_eagerly=EAGERLY)
     return model
 
 
@@ -70,15 +51,10 @@ class Crash(keras.callbacks.Callback):
             raise RuntimeError("crash")
 
 
-def everything(model) -> list:
-    """Return all variables that a training changes."""
-    return [*model.variables, *model.optimizer.variables]
-
-
-def outcome(model, history):
+def everything(model, history):
     """Return all that two trainings must have in common."""
-    values = [np.array(keras.ops.convert_to_numpy(one)) for one in everything(model)]
-    return values, history.drop(columns="seconds", errors="ignore")
+    variables = [*model.variables, *model.optimizer.variables]
+    return [keras.ops.convert_to_numpy(one) for one in variables], history.drop(columns="seconds", errors="ignore")
 
 
 def assert_identical(one, other):
@@ -89,12 +65,13 @@ def assert_identical(one, other):
 
 def run(folder, data, *, extra=(), epochs=4, seed=5, **options):
     """Train with callbacks that remember, validation, and a snapshot every two of five steps an epoch."""
-    model = as_new(seed)
+    keras.utils.set_random_seed(seed)
+    model = noisy()
     callbacks = [ReduceLROnPlateau(patience=1), EarlyStopping(patience=3), BestModel(), *extra]
     x, y = data
     options = {"batch_size": 8, "snapshot_steps": 2, "progress": None, "callbacks": callbacks} | options
     history = train(model, data, (x[:9], y[:9]), epochs=epochs, run_dir=folder, **options)
-    return outcome(model, history)
+    return everything(model, history)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +87,6 @@ def test_a_training_that_crashed_ends_as_if_it_had_not(data, tmp_path, whole, cr
     assert_identical(run(tmp_path / "run", data, seed=99), whole)  # other initial weights, which do not count
 
 
-@pytest.mark.slow
 def test_a_training_may_crash_again_and_again(data, tmp_path, whole):
     for crash in ((0, 2), (0, 4), (1, 1), (1, 1), (3, None)):
         with pytest.raises(RuntimeError, match="crash"):
@@ -119,16 +95,17 @@ def test_a_training_may_crash_again_and_again(data, tmp_path, whole):
 
 
 def test_the_same_model_in_memory_goes_on_too(data, tmp_path, whole):
-    model, validation = as_new(5), (data[0][:9], data[1][:9])
+    keras.utils.set_random_seed(5)
+    model, validation = noisy(), (data[0][:9], data[1][:9])
     options = {"epochs": 4, "batch_size": 8, "run_dir": tmp_path / "run", "snapshot_steps": 2, "progress": None}
     remember = [ReduceLROnPlateau(patience=1), EarlyStopping(patience=3), BestModel()]
     with pytest.raises(RuntimeError, match="crash"):
         train(model, data, validation, callbacks=[*remember, Crash(2, 2)], **options)
-    assert_identical(outcome(model, train(model, data, validation, callbacks=remember, **options)), whole)
+    assert_identical(everything(model, train(model, data, validation, callbacks=remember, **options)), whole)
 
 
 def test_a_rate_lowered_behind_the_last_snapshot_is_no_other_run(data, tmp_path):
-    model = as_new(0)
+    model = noisy()
     plateau = ReduceLROnPlateau("loss", mode="max", patience=1)  # lowers the rate in every epoch but the first
     options = {"epochs": 3, "run_dir": tmp_path, "progress": None}
     for extra in (Crash(1, None), Crash(2, None)):
@@ -138,11 +115,12 @@ def test_a_rate_lowered_behind_the_last_snapshot_is_no_other_run(data, tmp_path)
 
 
 def test_snapshots_change_nothing_in_the_training(data, whole):
-    model = as_new(5)
+    keras.utils.set_random_seed(5)
+    model = noisy()
     callbacks = [ReduceLROnPlateau(patience=1), EarlyStopping(patience=3)]
     options = {"batch_size": 8, "callbacks": callbacks, "progress": None}
     history = train(model, data, (data[0][:9], data[1][:9]), epochs=4, **options)
-    assert_identical(outcome(model, history), whole)
+    assert_identical(everything(model, history), whole)
 
 
 def test_steps_that_are_done_are_not_seen_by_callbacks(data, tmp_path):
@@ -166,7 +144,7 @@ def test_several_steps_in_one_execution_go_on_as_well(data, tmp_path, steps):
         model = noisy()
         model.compile("adam", "mse", steps_per_execution=steps)
         history = train(model, data, epochs=2, batch_size=4, run_dir=folder, snapshot_steps=1, progress=None, **options)
-        return outcome(model, history)
+        return everything(model, history)
 
     expected = stepped(tmp_path / "whole")
     with pytest.raises(RuntimeError, match="crash"):
@@ -191,7 +169,6 @@ def test_a_run_that_stopped_early_stays_stopped(data, tmp_path):
     assert_identical(run(tmp_path, data, **stop | {"epochs": 30}), first)
 
 
-@pytest.mark.slow
 def test_a_callback_of_ones_own_is_carried_over(data, tmp_path):
     class Count(ResumableCallback):
         total = 0
@@ -259,7 +236,7 @@ def test_ctrl_c_within_the_validation_loses_nothing(data, tmp_path, whole):
 
 
 def test_ctrl_c_restores_the_best_weights(data):
-    model = as_new(0)
+    model = noisy()
     kept = {}
     script = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: (
@@ -368,9 +345,9 @@ def test_a_subclassed_model_goes_on_as_well(data, tmp_path):
         keras.utils.set_random_seed(2)
         model = Own()
         model(data[0][:1])
-        model.compile("adam", keras.losses.MeanSquaredError(), metrics=["mae"])
+        model.compile("adam", keras.losses.MeanSquaredError(), metrics=["mae"], run_eagerly=EAGERLY)
         options = {"batch_size": 8, "snapshot_steps": 1, "callbacks": callbacks, "progress": None}
-        return outcome(model, train(model, data, epochs=2, run_dir=folder, **options))
+        return everything(model, train(model, data, epochs=2, run_dir=folder, **options))
 
     expected = once(tmp_path / "whole", [])
     with pytest.raises(RuntimeError, match="crash"):
@@ -384,10 +361,11 @@ def test_tf_data_go_on_from_the_beginning_of_an_epoch_and_say_so(data, tmp_path)
 
     def once(folder, *extra):
         batches = tf.data.Dataset.from_tensor_slices(data).batch(8)
-        model = as_new(5)
+        keras.utils.set_random_seed(5)
+        model = noisy()
         with pytest.warns(UserWarning, match="cannot be put back to a step"):
             history = train(model, batches, epochs=3, run_dir=folder, callbacks=list(extra), progress=None)
-        return outcome(model, history)
+        return everything(model, history)
 
     expected = once(tmp_path / "whole")
     with pytest.raises(RuntimeError, match="crash"):
@@ -406,14 +384,13 @@ def test_a_monitor_of_validation_without_validation_is_refused(data):
         train(noisy(), data, callbacks=[EarlyStopping()])
 
 
-@pytest.mark.slow
 def test_a_scheduled_rate_goes_on(data, tmp_path):
     def once(folder, *extra):
         keras.utils.set_random_seed(4)
         model = noisy(make_optimizer(0.01, schedule="cosine", steps=20))
         plateau = ReduceLROnPlateau("loss", mode="max", patience=1)  # lowers the schedule in every epoch
         options = {"batch_size": 8, "snapshot_steps": 2, "callbacks": [plateau, *extra], "progress": None}
-        return outcome(model, train(model, data, epochs=4, run_dir=folder, **options))
+        return everything(model, train(model, data, epochs=4, run_dir=folder, **options))
 
     expected = once(tmp_path / "whole")
     with pytest.raises(RuntimeError, match="crash"):
