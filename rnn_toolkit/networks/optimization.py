@@ -83,8 +83,8 @@ def make_optimizer(
 class QuantileClipping:
     """Mixin: clip gradients at a quantile of the global norms of the last steps, once `make_optimizer`'s way to clip.
 
-    On the adding problem it was no better than a norm of 1, so that nothing makes it any more. It stays for models and
-    runs of earlier versions, which open and go on with the optimizer that they began with.
+    It did no better than a norm of 1 (tests/benchmarks/RESULTS.md), so that nothing makes it any more. It stays for
+    models and runs of earlier versions, which open and go on with the optimizer that they began with.
 
     Args:
         clip_quantile: Share of the recent norms that are not above the limit, above 0 to 1; `None` leaves clipping to
