@@ -421,9 +421,10 @@ def load_mnist() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.nd
         with gzip.open(fetch(name)) as file:
             return np.frombuffer(file.read(), "uint8", offset=head).reshape(-1, *shape)
 
-    return tuple(
+    train, test = (
         (read(f"mnist_{part}_images", 16, (28, 28)), read(f"mnist_{part}_digits", 8, ())) for part in ("train", "test")
     )
+    return train, test
 
 
 def load_python_topics() -> str:

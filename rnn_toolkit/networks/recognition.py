@@ -42,6 +42,10 @@ def classify(model: keras.Model, inputs: Iterable, *, length: int | None = None,
     """
     reader, labels = find_reader(model), find_layer(model, Labels)
     check_num_axes(model, 2, f"label {reader.reads}", reader.for_steps)
+    if isinstance(inputs, str):
+        raise TypeError(
+            f"`{reader.reads}` must be a list, a Series or an array. Received: str. Put a single one into a list."
+        )
     batches = reader.batches(inputs, length=length, batch_size=batch_size)
     probabilities = np.empty((len(batches.lengths), len(labels.classes)), "float32")
     probabilities[batches.order] = np.concatenate(outputs_of(model, batches))

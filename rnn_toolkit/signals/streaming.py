@@ -255,7 +255,8 @@ class _Block(keras.layers.Layer):
 
 def _split(model) -> tuple[list[_Part], list]:
     """Return the layers up to the pooling, as parts that read blocks, and those from the pooling on."""
-    parts, layers = [], list(model.layers)
+    parts: list[_Part] = []
+    layers = list(model.layers)
     while layers and not isinstance(layers[0], MaskedPooling):
         layer = layers.pop(0)
         if isinstance(layer, LogMelSpectrogram):

@@ -139,7 +139,7 @@ def test_a_model_without_the_layer_is_refused_by_name(kind, made_by):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="plain")
     with pytest.raises(
         ValueError,
-        match=rf"Model 'plain' carries no `rnn_toolkit\.texts\.\w+\.{kind.__name__}`\. Build it with {made_by}",
+        match=rf"Model 'plain' carries no `rnn_toolkit\.\w+\.\w+\.{kind.__name__}`\. Build it with {made_by}",
     ):
         find_layer(model, kind)
 
