@@ -114,7 +114,7 @@ class QuantileClipping:
     def _clip_gradients(self, grads):
         if self.clip_quantile is None:
             return super()._clip_gradients(grads)
-        grads = [_rows_added(gradient) for gradient in grads]
+        grads = [whole(gradient) for gradient in grads]
         norm = ops.sqrt(sum(ops.sum(ops.square(ops.cast(one, "float32"))) for one in grads if one is not None))
         limit, kept = self.clip_limit(), ops.convert_to_tensor(self.recent_norms)
         counts = ops.logical_and(norm > 0, norm < float("inf"))
@@ -123,7 +123,7 @@ class QuantileClipping:
         return [None if one is None else one * ops.cast(scale, one.dtype) for one in grads]
 
 
-def _rows_added(gradient):
+def whole(gradient):
     """Return a gradient whole; TensorFlow gives that of an embedding as rows, some of them twice."""
     if type(gradient).__name__ != "IndexedSlices":
         return gradient

@@ -108,10 +108,3 @@ def is_distributed(model) -> bool:
 
 def float32(tensor):
     return ops.cast(tensor, "float32")
-
-
-def whole(gradient):
-    """Return a gradient as a tensor; TensorFlow gives that of an embedding as rows, some of them twice."""
-    if type(gradient).__name__ == "IndexedSlices":
-        return ops.segment_sum(gradient.values, gradient.indices, num_segments=gradient.dense_shape[0])
-    return gradient

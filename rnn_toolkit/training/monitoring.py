@@ -14,9 +14,9 @@ from keras import ops
 
 from rnn_toolkit._checks import optional_package
 from rnn_toolkit.networks.gates import saturation
-from rnn_toolkit.networks.optimization import unwrapped
+from rnn_toolkit.networks.optimization import unwrapped, whole
 from rnn_toolkit.networks.probing import array, compiled_forward, numpy, owned_variables, recurrent_states
-from rnn_toolkit.training.interception import Inside, float32, intercept, is_distributed, release, whole
+from rnn_toolkit.training.interception import Inside, float32, intercept, is_distributed, release
 from rnn_toolkit.training.resumable import ResumableCallback
 from rnn_toolkit.training.snapshots import replacing
 

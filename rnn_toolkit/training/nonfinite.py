@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from rnn_toolkit.networks.optimization import unwrapped
+from rnn_toolkit.networks.optimization import unwrapped, whole
 from rnn_toolkit.networks.probing import first_layer, numpy, place_in_batch
-from rnn_toolkit.training.interception import Inside, intercept, is_distributed, release, whole
+from rnn_toolkit.training.interception import Inside, intercept, is_distributed, release
 from rnn_toolkit.training.resumable import ResumableCallback
 
 LOOK_STEPS = 16  # between two looks at the gradients' flags: each look costs about as much as a very small step

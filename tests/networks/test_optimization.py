@@ -11,6 +11,7 @@ from rnn_toolkit.networks.optimization import (
     LayerwiseAdamW,
     QuantileClippedAdam,
     clip_as_begun,
+    whole,
 )
 
 
@@ -357,3 +358,12 @@ NAN, INFINITE = float("nan"), float("inf")
 def test_options_out_of_range_are_refused(options, error, message):
     with pytest.raises(error, match=message):
         make_optimizer(**options)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow alone has such gradients")
+def test_the_rows_of_a_gradient_are_added_where_they_come_twice():
+    import tensorflow as tf
+
+    rows = tf.IndexedSlices(tf.constant([[1.0], [2.0], [4.0]]), tf.constant([2, 0, 2]), tf.constant([3, 1]))
+    assert whole(rows).numpy().tolist() == [[2.0], [0.0], [5.0]]
+    assert whole(rows.values) is rows.values

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib import dates
 from matplotlib import pyplot as plt
+from pictures import bands, lines, words
 
 from rnn_toolkit.drawing import TINTS
 from rnn_toolkit.tables.plots import plot_errors, plot_forecast
@@ -35,25 +36,6 @@ def ahead(values=(5.0, 6.0), start="2024-01-05"):
 PAST = load([1.0, 2.0, 3.0, 4.0])
 
 
-def lines(ax):
-    """Return x and y of each labelled line."""
-    shown = [line for line in ax.lines if not line.get_label().startswith("_")]
-    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in shown}
-
-
-def bands(ax):
-    """Return lowest and highest value of each shaded area, and its colour."""
-    tables = {area.get_label(): area for area in ax.collections}
-    extents = {label: area.get_paths()[0].vertices[:, 1] for label, area in tables.items()}
-    return {
-        label: (y.min(), y.max(), mpl.colors.to_hex(tables[label].get_facecolor()[0])) for label, y in extents.items()
-    }
-
-
-def texts(ax):
-    return [text.get_text() for text in ax.texts]
-
-
 def test_forecast_draws_the_values_of_both_tables():
     ax = plot_forecast(ahead(), PAST)
     drawn = lines(ax)
@@ -66,13 +48,13 @@ def test_forecast_draws_the_values_of_both_tables():
 
 def test_forecast_marks_the_last_known_row_as_cutoff():
     ax = plot_forecast(ahead(), PAST)
-    assert texts(ax) == ["cutoff"]
+    assert words(ax) == ["cutoff"]
     assert ax.lines[-1].get_xdata() == [dates.date2num(pd.Timestamp("2024-01-04"))] * 2
 
 
 def test_forecast_alone_has_neither_history_nor_cutoff():
     ax = plot_forecast(ahead())
-    assert (list(lines(ax)), texts(ax)) == (["forecast"], [])
+    assert (list(lines(ax)), words(ax)) == (["forecast"], [])
 
 
 def test_forecast_nests_intervals_the_narrower_the_darker():

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from texts.by_hand import ABC, LETTERS, array, constant
 
 from rnn_toolkit import fit_vocabulary, pad, recurrent_layers
 from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
@@ -10,20 +11,6 @@ from rnn_toolkit.networks.pooling import POOLINGS, MaskedPooling
 from rnn_toolkit.networks.recurrent import CELLS
 from rnn_toolkit.texts.layers import Labels, TokenEmbedding, text_layer_of
 from rnn_toolkit.texts.next_token import NextToken
-
-LETTERS = fit_vocabulary(["abcdefghijklmnopqrstuvwxyz"], unit="character")
-ABC = fit_vocabulary(["abc"], unit="character")  # "a", "b" and "c" have the codes 2, 3 and 4
-
-
-def array(values) -> np.ndarray:
-    return keras.ops.convert_to_numpy(values)
-
-
-def constant(layer, *values):
-    """Set the weights of a layer to constants, or to arrays."""
-    layer.set_weights([np.broadcast_to(value, old.shape) for value, old in zip(values, layer.weights, strict=True)])
-    return layer
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # pooling and padding

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from training.one_weight import fit, line, weight
 
-from rnn_toolkit.training.interception import whole
 from rnn_toolkit.training.monitoring import Monitor
 from rnn_toolkit.training.nonfinite import StopOnNaN
 
@@ -102,12 +101,3 @@ def test_a_model_without_weights_is_refused(callback):
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match=r"Model 'empty' has no trainable weights yet.*Start it with `keras\.Input"):
         fit(model, [1], [callback()])
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow alone has such gradients")
-def test_the_rows_of_a_gradient_are_added_where_they_come_twice():
-    import tensorflow as tf
-
-    rows = tf.IndexedSlices(tf.constant([[1.0], [2.0], [4.0]]), tf.constant([2, 0, 2]), tf.constant([3, 1]))
-    assert whole(rows).numpy().tolist() == [[2.0], [0.0], [5.0]]
-    assert whole(rows.values) is rows.values

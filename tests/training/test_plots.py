@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from pictures import bands, lines, words
 
 from rnn_toolkit.drawing import TINTS
 from rnn_toolkit.networks.optimization import SCHEDULES
@@ -21,25 +22,6 @@ def epochs(**columns):
     return pd.DataFrame(columns, index=pd.RangeIndex(1, count + 1, name="epoch"))
 
 
-def lines(ax):
-    """Return x and y of each labelled line."""
-    shown = [line for line in ax.lines if not line.get_label().startswith("_")]
-    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in shown}
-
-
-def bands(ax):
-    """Return lowest and highest value of each shaded area, and its colour."""
-    tables = {area.get_label(): area for area in ax.collections}
-    extents = {label: area.get_paths()[0].vertices[:, 1] for label, area in tables.items()}
-    return {
-        label: (y.min(), y.max(), mpl.colors.to_hex(tables[label].get_facecolor()[0])) for label, y in extents.items()
-    }
-
-
-def texts(ax):
-    return [text.get_text() for text in ax.texts]
-
-
 # plot_history
 
 
@@ -47,7 +29,7 @@ def test_history_shows_both_losses_and_marks_the_best_epoch():
     ax = plot_history(epochs(loss=[4.0, 3.0, 2.0], val_loss=[4.0, 3.5, 3.75], learning_rate=[0.1] * 3))
     assert lines(ax) == {"training": ([1, 2, 3], [4, 3, 2]), "validation": ([1, 2, 3], [4, 3.5, 3.75])}
     assert ax.get_title("left") == "Validation loss: best at epoch 2 of 3"
-    assert texts(ax) == ["3.5"]
+    assert words(ax) == ["3.5"]
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("epoch", "loss", "linear")
     assert len(ax.figure.axes) == 1  # the learning rate never changes
 
@@ -124,7 +106,7 @@ def test_schedule_by_name_is_drawn_from_first_to_last_step_with_its_top():
     rates = curve(ax)
     assert [rates[0], rates[15], rates[30], rates[100]] == pytest.approx([0.02, 0.26, 0.5, 0.0], abs=1e-7)
     assert ax.get_title("left") == "One cycle: learning rate over 100 steps"
-    assert texts(ax) == ["0.5 at step 30"]
+    assert words(ax) == ["0.5 at step 30"]
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xlim()) == ("training step", "learning rate", (0, 100))
     assert ax.get_legend() is None
 
