@@ -106,3 +106,8 @@ def test_a_run_that_is_stopped_from_outside_does_not_pass(start, sent, whom, tmp
     assert "every stage passed" not in output
     assert output.splitlines()[-1] == "== INTERRUPTED: slow tests"
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_the_ignored_files_have_no_exceptions():
+    """The tree is copied by `tar --exclude-vcs-ignores`, which knows none: a file that git holds would be missing."""
+    assert not [line for line in (ROOT / ".gitignore").read_text().splitlines() if line.startswith("!")]
