@@ -30,7 +30,7 @@ def forecast(
     Args:
         model: A model of `build_forecaster`, as trained or as loaded from its `.keras` file.
         frame: Recent rows, at least `lookback` for each series, with the columns of the task. Series that were not in
-            the training table are welcome.
+            the training table are welcome; a warning names them if none was.
         future: The rows to come: time, series id and `known` columns. Only for tasks with known-future columns.
         horizon: Rows to forecast; `None` for the horizon of the task. Beyond it, forecasts are fed back as input, and
             observed covariates stay at their last value.

@@ -109,6 +109,26 @@ class Layout:
         return self.offsets[:-1] + np.clip(position - self.first, 0, np.diff(self.offsets))
 
 
+def key_of(value: object) -> str:
+    """Return a text that is the same for all spellings of a value: 1, 1.0, "1.0" and True, a date and its midnight.
+
+    A column changes its type on the way: whole numbers become floats in a merge that leaves gaps, truth values objects,
+    and everything text in a CSV file. Text counts as a number only where Python writes the number like that, so "007",
+    "1.10" and "1e3" are themselves.
+
+    Example:
+        >>> [key_of(value) for value in (1, 1.0, "1.0", True, np.float64(2.5), "2.5", "007", "a")]
+        ['1', '1', '1', '1', '2.5', '2.5', '007', 'a']
+    """
+    text = str(value).removesuffix(" 00:00:00")
+    text = {"True": "1", "False": "0"}.get(text, text)
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() and text == str(number) else text
+
+
 def _check_columns(frame, task):
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"`frame` must be a pandas DataFrame. Received: {type(frame).__name__}. Wrap it in one.")
@@ -135,10 +155,10 @@ def _series(frame, task) -> tuple[np.ndarray, list[str]]:
     names = [str(name) for name in names]
     if (number < 0).any():
         raise ValueError(f"Column {task.series!r} names no series in row {int(np.argmax(number < 0))}. Drop such rows.")
-    if len(set(names)) < len(names):
+    if len(set(map(key_of, names))) < len(names):
         raise ValueError(
-            f"Column {task.series!r} mixes types: two of its series are written alike, such as 1 and '1'. "
-            "Convert it with `.astype(str)`."
+            f"Column {task.series!r} mixes types: two of its series are written alike, such as 1 and '1' or '1.0'. "
+            "Convert it with `pd.to_numeric`, or with `.astype(int).astype(str)`."
         )
     return number, names
 

@@ -136,6 +136,7 @@ def test_series_that_end_at_different_times_go_on_from_their_own_end(shops):
     assert result.to_dict() == {"corner": pd.Timestamp("2024-01-02"), "mall": pd.Timestamp("2024-01-02 16:00")}
 
 
+@pytest.mark.filterwarnings("ignore:None of the series in column")
 def test_a_series_never_seen_is_forecast_in_its_own_units(of_shops, shops):
     new = shops[shops.shop == "mall"].assign(shop="kiosk", sales=lambda rows: rows.sales / 1e4)
     result = rt.forecast(of_shops, new, future=coming(new))

@@ -612,6 +612,7 @@ def test_each_series_has_an_end_of_training_of_its_own():
     assert later.starts.tolist() == test.starts.tolist()
 
 
+@pytest.mark.filterwarnings("ignore:None of the series in column")
 def test_a_series_never_seen_counts_as_trained_on_until_the_latest_end():
     frame = pd.DataFrame({"name": ["a"] * 20, "step": range(20), "load": np.arange(20.0) % 5})
     task = ForecastTask("load", 2, 3, time="step", series="name")
