@@ -372,7 +372,8 @@ def load_spoken_digits() -> pd.DataFrame:
         for digit, speaker, number in [name.removesuffix(".wav").split("_")]
     )
     frame = read_recordings(folder / name for *_, name in named)[["recording"]]
-    frame[["digit", "speaker", "number"]] = [row[:3] for row in named]
+    for name, column in zip(("digit", "speaker", "number"), zip(*named, strict=True), strict=False):
+        frame[name] = column
     return frame.assign(split=np.where(frame["number"] < 5, "test", "train"))
 
 

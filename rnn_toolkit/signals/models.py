@@ -16,6 +16,7 @@ from rnn_toolkit.networks.targets import checked_classes
 from rnn_toolkit.signals.batches import SequenceBatches
 from rnn_toolkit.signals.layers import (
     LogMelSpectrogram,
+    MeanSubtraction,
     SequenceReader,
     SpecAugment,
     StridedConvolution,
@@ -224,6 +225,7 @@ def _default_layers(sampling_rate) -> list:
     if sampling_rate is None:
         return recurrent_layers("gru", (64,), **options)
     return [
+        MeanSubtraction(),
         SpecAugment(),
         StridedConvolution(96, 5, strides=2),
         *recurrent_layers("gru", (96,), dropout=0.2, **options),

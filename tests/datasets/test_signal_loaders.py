@@ -48,6 +48,7 @@ def test_spoken_digits_are_told_by_their_names(cache, monkeypatch):
     with pytest.warns(UserWarning, match="not byte for byte those that this package describes"):
         frame = datasets.load_spoken_digits()
     assert frame.columns.tolist() == ["recording", "digit", "speaker", "number", "split"]
+    assert frame["digit"].dtype == frame["number"].dtype == "int64"
     row = frame.iloc[57]
     assert (row["digit"], row["speaker"], row["number"], row["split"]) == (1, "anna", 7, "train")
     assert row["recording"].tolist() == [0.25] * 107 and frame["split"].eq("test").sum() == 50
