@@ -5,6 +5,7 @@ import numpy as np
 from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
 from rnn_toolkit.diagnosis.sample import FEWEST
+from rnn_toolkit.tables.leakage import target_steps
 from rnn_toolkit.tables.windows import Windows
 
 STILL = 1e-15  # deviation of silence: batches of signals mark its end by a number that small
@@ -17,7 +18,8 @@ def leakage(case: Case) -> Finding | None:
     if copied is not None:
         return copied
     if isinstance(case.train_data, Windows) and isinstance(case.validation_data, Windows):
-        shared = _shared_targets(case.train_data, case.validation_data)
+        seen, others = target_steps(case.train_data), target_steps(case.validation_data)
+        shared = float(others.isin(seen).mean()) if len(others) else 0.0
     else:
         shared = _shared_steps(case)
     if shared <= case.limits["overlap"]:
@@ -47,19 +49,6 @@ def _copied_target(case: Case) -> Finding | None:
         "The answer stands among the inputs; where the model is used, it will not be there.",
         f"Take the column out, or cut the window before the target: `x = np.delete(x, {feature}, axis=2)`.",
     )
-
-
-def _shared_targets(train: Windows, validation: Windows) -> float:
-    """Return the share of validation targets that are training targets."""
-
-    def targets(windows):
-        rows = (windows.starts[:, None] + windows.task.lookback + np.arange(windows.task.horizon)).ravel()
-        return list(
-            zip(np.asarray(windows.table.series_of(rows)).tolist(), windows.table.times(rows).tolist(), strict=True)
-        )
-
-    seen, others = set(targets(train)), targets(validation)
-    return float(np.mean([one in seen for one in others])) if others else 0.0
 
 
 def _shared_steps(case: Case, length=4) -> float:
