@@ -5,7 +5,6 @@ import numpy as np
 from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
 from rnn_toolkit.diagnosis.sample import FEWEST
-from rnn_toolkit.tables.windows import Windows
 
 
 @check("leakage", needs="validation")
@@ -14,10 +13,7 @@ def leakage(case: Case) -> Finding | None:
     copied = _copied_target(case)
     if copied is not None:
         return copied
-    if isinstance(case.train_data, Windows) and isinstance(case.validation_data, Windows):
-        shared = _shared_targets(case.train_data, case.validation_data)
-    else:
-        shared = _shared_steps(case)
+    shared = _shared_steps(case)
     if shared <= case.limits["overlap"]:
         return None
     return error(
@@ -45,19 +41,6 @@ def _copied_target(case: Case) -> Finding | None:
         "The answer stands among the inputs; where the model is used, it will not be there.",
         f"Take the column out, or cut the window before the target: `x = np.delete(x, {feature}, axis=2)`.",
     )
-
-
-def _shared_targets(train: Windows, validation: Windows) -> float:
-    """Return the share of validation targets that are training targets."""
-
-    def targets(windows):
-        rows = (windows.starts[:, None] + windows.task.lookback + np.arange(windows.task.horizon)).ravel()
-        return list(
-            zip(np.asarray(windows.table.series_of(rows)).tolist(), windows.table.times(rows).tolist(), strict=True)
-        )
-
-    seen, others = set(targets(train)), targets(validation)
-    return float(np.mean([one in seen for one in others])) if others else 0.0
 
 
 def _shared_steps(case: Case, length=4) -> float:
