@@ -5,8 +5,6 @@ import numpy as np
 from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
 from rnn_toolkit.diagnosis.sample import FEWEST
-from rnn_toolkit.tables.leakage import target_steps
-from rnn_toolkit.tables.windows import Windows
 
 STILL = 1e-15  # deviation of silence: batches of signals mark its end by a number that small
 
@@ -17,11 +15,7 @@ def leakage(case: Case) -> Finding | None:
     copied = _copied_target(case)
     if copied is not None:
         return copied
-    if isinstance(case.train_data, Windows) and isinstance(case.validation_data, Windows):
-        seen, others = target_steps(case.train_data), target_steps(case.validation_data)
-        shared = float(others.isin(seen).mean()) if len(others) else 0.0
-    else:
-        shared = _shared_steps(case)
+    shared = _shared_steps(case)
     if shared <= case.limits["overlap"]:
         return None
     return error(
