@@ -71,7 +71,7 @@ def check_leakage(
                 rows.append((f"{split} {what} against {rows_of} rows", share > 0, evidence))
     parts = final or _parts(pipeline(frame.copy()))
     if all(isinstance(part, Windows) for part in parts):
-        train, validating, testing = map(target_steps, parts)
+        train, validating, testing = map(_target_steps, parts)
         for name, earlier, late in (
             ("training targets among later ones", train, validating),
             ("earlier targets among test targets", train.union(validating), testing),
@@ -151,7 +151,7 @@ def _share_changed(old, new) -> float:
     return float(((old != new) & ((old == old) | (new == new))).mean())  # NaN is not equal to itself
 
 
-def target_steps(windows: Windows) -> pd.MultiIndex:
+def _target_steps(windows: Windows) -> pd.MultiIndex:
     """Return series and time of every row that is a target of some window."""
     task, table = windows.task, windows.table
     depth = np.zeros(len(table) + 1, dtype="int64")

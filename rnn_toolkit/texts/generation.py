@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import whole_number
+from rnn_toolkit.networks.labels import find_layer
 from rnn_toolkit.texts.inputs import checked_texts
-from rnn_toolkit.texts.layers import text_layer_of
 from rnn_toolkit.texts.next_token import NextToken
 from rnn_toolkit.texts.sampling import Sampler, softmax
 from rnn_toolkit.texts.vocabulary import PADDING
@@ -118,7 +118,7 @@ class _Reader:
     """Read tokens with states in and out, by a model of the same layers that Keras compiles once."""
 
     def __init__(self, model):
-        core = text_layer_of(model, NextToken)
+        core = find_layer(model, NextToken)
         self.vocabulary, self._core = core.embedding.vocabulary, core
         if not hasattr(core, "_reader"):
             codes = keras.Input((None,), dtype="int32")

@@ -1,18 +1,52 @@
 """Labels of any kind as codes, and their weights."""
 
-from collections.abc import Mapping, Set
+import numbers
+from collections.abc import Iterable, Mapping, Set
 
 import numpy as np
+import pandas as pd
 
 from rnn_toolkit._checks import nearest
-from rnn_toolkit.texts.inputs import is_missing, listed
+
+
+def listed(values, name, *, of="text") -> list:
+    """Return what has one entry a row as a list, or say that it has not."""
+    is_list = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
+    if not is_list or getattr(values, "ndim", 1) != 1:
+        raise TypeError(
+            f"`{name}` must be a list, a Series or an array with one entry a {of}. Received: {type(values).__name__}. "
+            "Put a single one into a list; of a table, pass the column."
+        )
+    return list(values)
+
+
+def is_missing(value) -> bool:
+    """Return whether a value is `None`, NaN or another sign that pandas has for what is not there."""
+    return np.ndim(value) == 0 and pd.isna(value)
+
+
+def checked_classes(classes, multi_label=False) -> list:
+    """Return the classes of a model as a list of plain labels, or say why they are none."""
+    if isinstance(classes, numbers.Integral) and not isinstance(classes, bool):
+        classes = range(classes)
+    if isinstance(classes, str) or not hasattr(classes, "__iter__"):
+        raise TypeError(
+            f"`classes` must be a list of labels, or their number. Received: {classes!r}. Pass `train.classes`."
+        )
+    classes = [one.item() if isinstance(one, np.generic) else one for one in classes]
+    if len(set(classes)) < len(classes) or len(classes) < 2 - multi_label:
+        raise ValueError(
+            f"`classes` must be two at least, all different. Received: {classes}. Pass `train.classes`, or all labels "
+            "there are."
+        )
+    return classes
 
 
 def sample_weights(class_weight, targets, classes) -> np.ndarray:
-    """Return what each text counts, float32 `(texts,)`."""
+    """Return what each row counts, float32 `(rows,)`."""
     if targets is None or targets.ndim != 1:
         raise ValueError(
-            "`class_weight` needs one label for each text. Received: "
+            "`class_weight` needs one label for each row. Received: "
             f"{'no labels' if targets is None else 'lists of labels'}. Pass `labels`, or leave the weights out."
         )
     if class_weight == "balanced":
@@ -27,11 +61,11 @@ def sample_weights(class_weight, targets, classes) -> np.ndarray:
     return np.array([class_weight[one] for one in classes], "float32")[targets]
 
 
-def encode_labels(labels, classes, num_texts) -> tuple[np.ndarray, list]:
-    """Return the codes of labels, one a text or as ones and zeros, and the classes in the order of the codes."""
-    labels = listed(labels, "labels")
-    if len(labels) != num_texts:
-        raise ValueError(f"There are {num_texts} texts but {len(labels)} labels. Pass a label for each text.")
+def encode_labels(labels, classes, num_rows, *, of="text") -> tuple[np.ndarray, list]:
+    """Return the codes of labels, one a row or as ones and zeros, and the classes in the order of the codes."""
+    labels = listed(labels, "labels", of=of)
+    if len(labels) != num_rows:
+        raise ValueError(f"There are {num_rows} {of}s but {len(labels)} labels. Pass a label for each {of}.")
     are_many = [isinstance(label, list | tuple | Set | np.ndarray) for label in labels]
     if any(are_many) and not all(are_many):
         raise TypeError(
@@ -61,7 +95,7 @@ def encode_rows(rows, classes, *, name, fewest=2) -> tuple[list[list[int]], list
     codes = {one: code for code, one in enumerate(classes)}
     if len(codes) < len(classes) or len(codes) < fewest:
         raise ValueError(
-            f"`classes` must be two at least, all different. Received: {classes}. Pass texts of another class too, or "
+            f"`classes` must be two at least, all different. Received: {classes}. Pass rows of another class too, or "
             "name all classes there are in `classes`."
         )
     for place, row in enumerate(rows):
@@ -85,7 +119,7 @@ def _plain(label, place, name) -> str | int | bool:
     if isinstance(label, str | int):
         return label
     if is_missing(label):
-        raise ValueError(f"`{name}` has none at position {place}: {label!r}. Drop that text, or label it.")
+        raise ValueError(f"`{name}` has none at position {place}: {label!r}. Drop that row, or label it.")
     raise TypeError(
         f"`{name}` must be text, whole numbers or bools. Received at position {place}: {label!r}. Convert it, by "
         "`.astype(str)`, say."
