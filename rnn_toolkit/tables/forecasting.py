@@ -63,12 +63,18 @@ def forecast(
     layout, ends = _with_steps_ahead(frame, preparation, blocks * task.horizon)
     table = Table.of(*_with_future(frame, future, layout, ends, steps), preparation=preparation)
     windows = Windows.of_table(table, ends - task.lookback)
+    flags = [
+        place
+        for place, channel in enumerate(preparation.channels)
+        if channel.kind == "flag" and channel.column in task.target
+    ]
     outputs = []
     for block in range(blocks):
         x, *_ = windows.cut(windows.starts + block * task.horizon)
         outputs.append(_outputs(model, x))  # (series, horizon, targets[, quantiles])
         following = (ends + block * task.horizon)[:, None] + np.arange(task.horizon)  # (series, horizon)
         table.values[following, : len(task.target)] = raw_units.point(outputs[-1])
+        table.values[following[..., None], flags] = 0.0  # they are there now
     output = np.concatenate(outputs, axis=1)[:, :steps]
     margins = (raw_units.margins or _margins_from(model, raw_units, frame, levels)) if levels else None
     bounds = {one: _bounds(output, raw_units, one, margins, table.scale) for one in levels}
@@ -110,7 +116,8 @@ def conformalize(
         A copy of the model with calibrated intervals, compiled with a fresh optimizer.
 
     Raises:
-        ValueError: If a level is not between 0 and 100, or there are too few windows for it.
+        ValueError: If a level is not between 0 and 100, or a target has too few values for it at some step ahead:
+            95 percent need 19.
 
     Source: Vovk et al., 2005, "Algorithmic learning in a random world"; for quantiles Romano et al., 2019,
         "Conformalized quantile regression", NeurIPS. Windows that overlap are not exchangeable, so that the coverage
@@ -198,18 +205,21 @@ def _with_future(frame, future, layout, ends, steps) -> tuple[pd.DataFrame, Layo
 
 def _bounds(output, raw_units, level, margins, scale):
     """Return the lower and upper bound `(series, steps, targets)` of an interval."""
+    point, horizon = raw_units.point(output), raw_units.preparation.task.horizon
     low, high = _base_interval(output, raw_units, level)
-    if not margins:
-        return low, high
-    if f"{level:g}" not in margins:
-        raise ValueError(f"Level {level:g} was not calibrated. Available: {', '.join(margins)}. See `rt.conformalize`.")
-    margin = np.asarray(margins[f"{level:g}"])  # (horizon, targets)
-    steps = np.arange(low.shape[1])
-    # Beyond the horizon no error was measured: the last width grows like a random walk's.
-    growth = np.sqrt(np.maximum(steps + 1, len(margin)) / len(margin))[:, None]
-    width = (margin[np.minimum(steps, len(margin) - 1)] * growth)[None] * scale[:, None]
-    point = raw_units.point(output)
-    return np.minimum(low - width, point), np.maximum(high + width, point)
+    if margins:
+        if f"{level:g}" not in margins:
+            listed = ", ".join(margins)
+            raise ValueError(f"Level {level:g} was not calibrated. Available: {listed}. See `rt.conformalize`.")
+        margin = np.asarray(margins[f"{level:g}"])[np.arange(point.shape[1]) % horizon]  # (steps, targets)
+        low, high = low - margin * scale[:, None], high + margin * scale[:, None]
+    below, above = np.maximum(point - low, 0), np.maximum(high - point, 0)
+    # Beyond the horizon no error was measured, and what is fed back is taken for certain: the last interval grows like
+    # a random walk's.
+    growth = np.sqrt(np.arange(1, point.shape[1] + 1) / horizon)[horizon:, None]  # (steps beyond, 1)
+    for width in (below, above):
+        width[:, horizon:] = width[:, horizon - 1 : horizon] * growth
+    return point - below, point + above
 
 
 def _base_interval(output, raw_units, level):
@@ -242,21 +252,26 @@ def _margins_from(model, raw_units, frame, levels):
 def _margins(model, raw_units, windows, levels) -> dict[str, list]:
     """Return, for each level, the width `(horizon, targets)` on the scale of a series that covers held-out values."""
     count = len(windows.starts)
-    if count < 100 / (100 - max(levels)):
-        raise ValueError(f"{count} windows are too few for level {max(levels):g}.")
     chosen = np.unique(np.linspace(0, count - 1, num=min(count, MAX_CALIBRATION_WINDOWS)).astype(int))
     starts, table = windows.starts[chosen], windows.table
     x, y, weight = windows.cut(starts)
     output = _outputs(model, x)
     scale = table.scale[table.series_of(starts)][:, None]  # (windows, 1, targets)
+    there = np.sum(weight > 0, axis=0)  # (horizon, targets)
     margins = {}
     for level in levels:
         low, high = _base_interval(output, raw_units, level)
-        score = np.where(weight > 0, np.maximum(low - y, y - high) / scale, np.nan)
-        there = np.sum(weight > 0, axis=0)  # (horizon, targets)
-        share = np.minimum(np.ceil((there + 1) * level / 100) / np.maximum(there, 1), 1.0)
-        widths = np.empty(there.shape)
-        for place in np.ndindex(there.shape):
-            widths[place] = np.nanquantile(score[:, *place], share[place], method="higher")
+        score = np.where(weight > 0, np.maximum(low - y, y - high) / scale, np.inf)
+        # Of n errors, as exchangeable as the one to come, the (n + 1) * level-th smallest covers it; rounded, because
+        # 100 * 0.07 is a little more than 7.
+        rank = np.ceil(np.round((there + 1) * level / 100, 9)).astype(int)
+        if (rank > there).any():
+            step, target = np.argwhere(rank > there)[0]
+            raise ValueError(
+                f"{count} windows are too few for level {level:g}: {step + 1} steps ahead, target "
+                f"{windows.task.target[target]!r} has {there[step, target]} values in them, and needs "
+                f"{np.ceil(np.round(level / (100 - level), 9)):g}. Pass more rows, or a lower `level`."
+            )
+        widths = np.take_along_axis(np.sort(score, axis=0), rank[None] - 1, axis=0)[0]
         margins[f"{level:g}"] = widths.tolist()
     return margins

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import rnn_toolkit as rt
-from rnn_toolkit.tables.layers import raw_units_of
+from rnn_toolkit.tables.layers import RawUnits, raw_units_of
 
 
 def quick() -> list[keras.Layer]:
@@ -181,6 +181,12 @@ def noisy(rows, seed=0) -> pd.DataFrame:
     return pd.DataFrame({"y": noise}, index=pd.date_range("2024", periods=rows, freq="h"))
 
 
+def repeats_nothing(preparation) -> keras.Model:
+    """Return a model that forecasts 0."""
+    layer = RawUnits(keras.layers.Rescaling(0.0), preparation, normalization=None)
+    return keras.Sequential([keras.Input((preparation.task.lookback, len(preparation.channels))), layer])
+
+
 @pytest.fixture(scope="module")
 def calibrated():
     """Return a calibrated model of noise, its task, and rows it has never seen."""
@@ -228,6 +234,57 @@ def test_without_calibration_the_rows_behind_the_training_rows_are_used(calibrat
     result = rt.forecast(model, noisy(1000), level=80)
     width = result["y-hi-80"] - result["y-lo-80"]
     assert width.to_numpy() == pytest.approx(2 * 1.2816, rel=0.15)  # of a normal of deviation 1
+
+
+def shows(place, preparation, **options) -> keras.Model:
+    """Return a model of raw units that forecasts what stands in one encoded channel of the last row."""
+
+    class Shown(keras.layers.Layer):
+        def call(self, inputs):
+            shape = (-1, preparation.task.horizon, len(preparation.task.target))
+            return keras.ops.broadcast_to(inputs[:, -1:, place : place + 1], (inputs.shape[0], *shape[1:]))
+
+    layer = RawUnits(Shown(), preparation, normalization=None, **options)
+    return keras.Sequential([keras.Input((preparation.task.lookback, len(preparation.channels))), layer])
+
+
+def test_what_is_fed_back_counts_as_there_and_covariates_beyond_the_horizon_as_missing():
+    holed = pd.DataFrame({"y": np.arange(12.0), "rain": 1.0})
+    holed.loc[[0, 5], :] = np.nan
+    preparation = rt.Windows(holed, rt.ForecastTask("y", horizon=2, lookback=3, observed="rain")).preparation
+    assert preparation.feature_names == ["y", "rain", "y_missing", "rain_missing"]
+    assert rt.forecast(shows(2, preparation), holed, horizon=6).y.tolist() == [0, 0, 0, 0, 0, 0]
+    assert rt.forecast(shows(3, preparation), holed, horizon=6).y.tolist() == [0, 0, 1, 1, 1, 1]
+
+
+def test_the_margin_of_n_errors_is_the_one_that_leaves_its_share_of_n_plus_1_above():
+    # A forecast of 0 and 99 values 1 to 99, in no order: a hundredth one is as likely in any of the 100 gaps.
+    frame = pd.DataFrame({"y": [0.0, *np.random.default_rng(0).permutation(np.arange(1.0, 100))]})
+    windows = rt.Windows(frame, rt.ForecastTask("y", horizon=1, lookback=1))
+    model = repeats_nothing(windows.preparation)
+    margins = raw_units_of(rt.conformalize(model, windows, level=[7, 50, 80, 90, 99])).margins
+    scale = windows.preparation.scale[0][0]
+    assert [margins[f"{level}"][0][0] * scale for level in (7, 50, 80, 90, 99)] == pytest.approx([7, 50, 80, 90, 99])
+    with pytest.raises(ValueError, match=r"99 windows are too few for level 99.5: .*'y' has 99 values .*needs 199"):
+        rt.conformalize(model, windows, level=99.5)
+
+
+def test_a_target_without_truth_is_named_instead_of_given_margins_that_are_no_numbers():
+    frame = pd.DataFrame({"y": np.arange(60.0) % 7, "z": np.arange(60.0) % 5})
+    task = rt.ForecastTask(("y", "z"), horizon=2, lookback=3)
+    model = rt.build_forecaster(rt.Windows(frame, task), quick(), patch_length=1)
+    blind = rt.Windows(frame.assign(z=np.nan), raw_units_of(model).preparation)
+    with pytest.raises(ValueError, match=r"56 windows .* level 80: 1 steps ahead, target 'z' has 0 values.*needs 4"):
+        rt.conformalize(model, blind, level=80)
+
+
+def test_intervals_of_quantiles_widen_beyond_the_horizon_and_never_saw(days):
+    model = repeats_last_season(rt.ForecastTask("sales", 3, 14), days, quantiles=(0.1, 0.5, 0.9))
+    raw_units_of(model).margins = {"80": [[0.0], [1.0], [2.0]]}
+    result = rt.forecast(model, days, horizon=12, level=80)
+    width = (result["sales-hi-80"] - result["sales-lo-80"]).to_numpy()
+    assert (np.diff(width) > 0).all()
+    assert width[[3, 11]] == pytest.approx(width[2] * np.sqrt([4 / 3, 4]), rel=1e-5)
 
 
 def test_intervals_widen_beyond_the_horizon(calibrated):
