@@ -4,6 +4,7 @@ Any pandas frequency and whole numbers. Gaps are allowed, as long as every times
 not regular is refused with the timestamp that shows it.
 """
 
+import re
 import warnings
 from collections import Counter
 
@@ -15,6 +16,11 @@ from rnn_toolkit.tables.task import ForecastTask
 # More steps than this between the first row and the last must come from that many rows: laying out the axis of a table
 # of a few rows a millisecond apart, over years, would take more memory than there is.
 MOST_STEPS = 20_000_000
+# 2024-01-05, 5.1.2024, 05/Jan/2024, 2024-01, January 5, 2024, 20240105 and 2024Q1, maybe with a time of day.
+DATE = re.compile(
+    r"(\d{4}[-/. ]\w{1,9}([-/. ]\d{1,2})?|\d{1,2}[-/. ]+\w{1,9}[-/., ]+\d{4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}"
+    r"|(19|20)\d{6}|\d{4}-?Q[1-4])([T ,]+\d.*)?"
+)
 RESAMPLE = "Resample first, for instance `frame.resample('h').mean()`, or pass `frequency=` to the task."
 
 
@@ -31,17 +37,33 @@ def time_index(frame: pd.DataFrame, task: ForecastTask) -> pd.Index:
     if isinstance(times, pd.DatetimeIndex):
         return times if times.unit == "ns" else times.as_unit("ns")
     if pd.api.types.is_integer_dtype(times):
-        dated = [name for name in frame.columns if pd.api.types.is_datetime64_any_dtype(frame[name])]
-        if task.time is None and dated:
+        dated = [name for name, column in frame.items() if task.time is None and _holds_dates(column, task)]
+        if dated:
+            first = frame[dated[0]].dropna().iloc[0]
             raise ValueError(
-                f"The time axis would be the row numbers, although column {dated[0]!r} holds timestamps. "
-                f"Pass `time={dated[0]!r}` to the task, or drop that column."
+                f"The time axis would be the row numbers, although column {dated[0]!r} holds timestamps, such as "
+                f"{first!r}. Pass `time={dated[0]!r}` to the task, converted by `pd.to_datetime` if they are text, or "
+                "drop that column."
             )
         return times
     raise TypeError(
         f"The {where} must hold timestamps or whole numbers. Received: {times.dtype}, such as {times[0]!r}. "
         "Convert it with `pd.to_datetime` (`utc=True` where the offset changes), or name another column with `time=`."
     )
+
+
+def _holds_dates(column, task) -> bool:
+    """Return whether a column holds timestamps, or one without a role text or numbers that are written like dates."""
+    if pd.api.types.is_datetime64_any_dtype(column) or isinstance(column.dtype, pd.PeriodDtype):
+        return True
+    if column.name in (*task.columns, task.series) or pd.api.types.is_float_dtype(column):
+        return False
+    first = column.dropna().head(20).astype(str).unique()
+    if len(first) < 2 or not all(DATE.fullmatch(text) for text in first):
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas warns of days before months, which do not matter here
+        return not pd.to_datetime(first, errors="coerce", format="mixed", utc=True).hasnans
 
 
 def ticks_of(times: pd.Index) -> np.ndarray:

@@ -157,6 +157,7 @@ def _with_steps_ahead(frame, preparation, ahead) -> tuple[Layout, np.ndarray]:
     lookback = preparation.task.lookback
     layout = preparation.lay_out(frame).with_room(ahead=ahead)
     ends = layout.offsets[1:] - ahead
+    _check_ends(frame, layout, ends)
     counts = ends - layout.offsets[:-1]
     if (counts < lookback).any():
         worst = int(np.argmax(counts < lookback))
@@ -165,6 +166,23 @@ def _with_steps_ahead(frame, preparation, ahead) -> tuple[Layout, np.ndarray]:
             f"back {lookback}. Pass at least the last {lookback} rows of each series."
         )
     return layout, ends
+
+
+def _check_ends(frame, layout, ends):
+    """Raise on rows at the end of a series in which nothing was measured: they are not history."""
+    task = layout.task
+    measured = [*task.target, *task.observed]
+    rows = layout.rows[frame[measured].notna().any(axis=1).to_numpy()]
+    last = layout.offsets[:-1] - 1
+    np.maximum.at(last, layout.series_of(rows), rows)
+    empty = ends - 1 - last
+    if empty.any():
+        worst = int(np.argmax(empty))
+        raise ValueError(
+            f"`frame` ends with {empty[worst]} rows without a value of {', '.join(map(repr, measured))} in "
+            f"{layout.name_of(worst)}, from {layout.times(last[[worst]] + 1)[0]} on. A forecast begins behind the last "
+            f"row: drop them, `frame.dropna(subset={measured}, how='all')`. What is known of them goes into `future`."
+        )
 
 
 def _with_future(frame, future, layout, ends, steps) -> tuple[pd.DataFrame, Layout]:

@@ -119,6 +119,26 @@ def test_missing_rows_and_values_in_the_recent_rows_are_filled(weekly, days):
     assert rt.forecast(weekly, holed).shape == (3, 1)
 
 
+def test_rows_behind_the_last_value_are_no_history(weekly, days):
+    coming = days.reindex(pd.date_range("2024-01-01", periods=75, name="day"))
+    message = r"ends with 5 rows without a value of 'sales' in the table, from 2024-03-11 .*how='all'\)`.*`future`"
+    with pytest.raises(ValueError, match=message):
+        rt.forecast(weekly, coming)
+    pd.testing.assert_frame_equal(
+        rt.forecast(weekly, coming.dropna(subset=["sales"], how="all")), rt.forecast(weekly, days)
+    )
+    with pytest.raises(ValueError, match="ends with 70 rows without a value of 'sales'"):
+        rt.forecast(weekly, days.assign(sales=np.nan))
+
+
+def test_rows_behind_the_last_value_of_one_series_are_named_and_what_was_measured_is_history(of_shops, shops):
+    blind = shops.assign(sales=shops.sales.where((shops.shop == "corner") | (shops.index < 77)))
+    rt.forecast(of_shops, blind, future=coming(shops))  # it rains on: only the sales of three hours are missing
+    blind = blind.assign(sky=blind.sky.where(blind.sales.notna()), rain=blind.rain.where(blind.sales.notna()))
+    with pytest.raises(ValueError, match=r"3 rows without .* in series 'mall', from 2024-01-02 13:00:00 on"):
+        rt.forecast(of_shops, blind, future=coming(shops))
+
+
 def test_many_series_come_out_each_in_its_units_with_its_name(of_shops, shops):
     result = rt.forecast(of_shops, shops, future=coming(shops))
     assert list(result.columns) == ["hour", "shop", "sales"]
