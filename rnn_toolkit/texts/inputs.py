@@ -10,9 +10,10 @@ def listed(values, name) -> list:
     """Return what has one entry a text as a list, or say that it has not."""
     is_list = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
     if not is_list or getattr(values, "ndim", 1) != 1:
+        shape = f" of shape {tuple(values.shape)}" if hasattr(values, "shape") else ""
         raise TypeError(
-            f"`{name}` must be a list, a Series or an array with one entry a text. Received: {type(values).__name__}. "
-            "Put a single one into a list; of a table, pass the column."
+            f"`{name}` must be a list, a Series or an array with one entry a text. Received: {type(values).__name__}"
+            f"{shape}. Put a single one into a list; of a table, pass the column."
         )
     return list(values)
 

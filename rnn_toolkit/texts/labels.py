@@ -29,16 +29,23 @@ def sample_weights(class_weight, targets, classes) -> np.ndarray:
 
 def encode_labels(labels, classes, num_texts) -> tuple[np.ndarray, list]:
     """Return the codes of labels, one a text or as ones and zeros, and the classes in the order of the codes."""
+    if hasattr(labels, "__array__"):  # a table, say, or a tensor
+        labels = np.asarray(labels)
+        labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
+        if labels.ndim == 2:
+            _refuse_indicators(labels.tolist(), classes)
     labels = listed(labels, "labels")
     if len(labels) != num_texts:
         raise ValueError(f"There are {num_texts} texts but {len(labels)} labels. Pass a label for each text.")
-    are_many = [isinstance(label, list | tuple | Set | np.ndarray) for label in labels]
+    are_many = [isinstance(one, list | tuple | Set | np.ndarray) and getattr(one, "ndim", 1) == 1 for one in labels]
     if any(are_many) and not all(are_many):
         raise TypeError(
             f"`labels` mixes lists of labels and single ones, such as {labels[are_many.index(False)]!r} at position "
             f"{are_many.index(False)}. Put these into lists too."
         )
     is_multi = any(are_many)
+    if is_multi:
+        _refuse_indicators(labels, classes)
     rows, classes = encode_rows(labels if is_multi else zip(labels), classes, name="labels", fewest=2 - is_multi)
     if not is_multi:
         return np.array([code for (code,) in rows], "int32"), classes
@@ -46,6 +53,19 @@ def encode_labels(labels, classes, num_texts) -> tuple[np.ndarray, list]:
     for target, row in zip(targets, rows, strict=True):
         target[row] = 1
     return targets, classes
+
+
+def _refuse_indicators(rows, classes) -> None:
+    """Raise where each row tells all classes by ones and zeros, which a list of labels would be: 0, 1 and 0 again."""
+    rows = [list(row) for row in rows if not isinstance(row, Set)]
+    width = len(rows[0]) if rows else 0
+    if width > 1 and all(len(row) == width and all(one in (0, 1) for one in row) for row in rows):
+        if classes is None or len(classes) == width or any(len(set(row)) < width for row in rows):
+            raise ValueError(
+                f"`labels` are rows of ones and zeros (one-hot or multi-hot), such as {rows[0]} at position 0. Name "
+                "each text's label: `[names[code] for code in np.argmax(labels, 1)]`. Where it may have several, list "
+                "them: `[[name for name, one in zip(names, row) if one] for row in labels]`."
+            )
 
 
 def encode_rows(rows, classes, *, name, fewest=2) -> tuple[list[list[int]], list]:
@@ -56,14 +76,8 @@ def encode_rows(rows, classes, *, name, fewest=2) -> tuple[list[list[int]], list
         if len(examples) > 1:
             raise TypeError(f"`{name}` are of several types: {list(examples.values())}. Make all of them text.")
         classes = sorted({one for row in rows for one in row})
-    else:
-        classes = [one for (one,) in plain_rows(zip(listed(classes, "classes")), "classes")]
+    classes = plain_classes(classes, fewest)
     codes = {one: code for code, one in enumerate(classes)}
-    if len(codes) < len(classes) or len(codes) < fewest:
-        raise ValueError(
-            f"`classes` must be two at least, all different. Received: {classes}. Pass texts of another class too, or "
-            "name all classes there are in `classes`."
-        )
     for place, row in enumerate(rows):
         for one in row:
             if one not in codes:
@@ -75,13 +89,26 @@ def encode_rows(rows, classes, *, name, fewest=2) -> tuple[list[list[int]], list
     return [[codes[one] for one in row] for row in rows], classes
 
 
+def plain_classes(classes, fewest=2) -> list:
+    """Return the labels there are as plain Python has them, or say why they are none."""
+    classes = [one for (one,) in plain_rows(zip(listed(classes, "classes")), "classes")]
+    if len(set(classes)) < len(classes) or len(classes) < fewest:
+        raise ValueError(
+            f"`classes` must be two at least, all different. Received: {classes}. Pass `train.classes`, or name all "
+            "labels there are; where they are taken from the texts' labels, pass texts of another one too."
+        )
+    return classes
+
+
 def plain_rows(rows, name) -> list[list[str | int | bool]]:
     """Return rows of labels as plain Python has them, or say which of them is none."""
     return [[_plain(one, place, name) for one in row] for place, row in enumerate(rows)]
 
 
 def _plain(label, place, name) -> str | int | bool:
-    label = label.item() if isinstance(label, np.generic) else label
+    label = label.item() if hasattr(label, "item") and np.ndim(label) == 0 else label
+    if isinstance(label, float) and label.is_integer():  # whole numbers beside a missing one, which was dropped
+        return int(label)
     if isinstance(label, str | int):
         return label
     if is_missing(label):

@@ -2,7 +2,7 @@
 
 import functools
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ from rnn_toolkit.networks.pooling import MaskedPooling
 from rnn_toolkit.networks.recurrent import recurrent_layers
 from rnn_toolkit.texts.batches import TextBatches, check_labelled
 from rnn_toolkit.texts.evaluation import TokenAccuracy
+from rnn_toolkit.texts.labels import plain_classes
 from rnn_toolkit.texts.layers import Labels, TokenEmbedding
 from rnn_toolkit.texts.next_token import NextToken
 from rnn_toolkit.texts.ngrams import WithEvidence, fit_ngrams
@@ -239,14 +240,8 @@ def _applied(layers, inputs):
 def _checked_classes(classes, multi_label=False) -> list:
     if isinstance(classes, numbers.Integral) and not isinstance(classes, bool):
         classes = range(classes)
-    if isinstance(classes, str) or not hasattr(classes, "__iter__"):
+    if not isinstance(classes, Iterable) or isinstance(classes, str):
         raise TypeError(
             f"`classes` must be a list of labels, or their number. Received: {classes!r}. Pass `train.classes`."
         )
-    classes = [one.item() if isinstance(one, np.generic) else one for one in classes]
-    if len(set(classes)) < len(classes) or len(classes) < 2 - multi_label:
-        raise ValueError(
-            f"`classes` must be two at least, all different. Received: {classes}. Pass `train.classes`, or all labels "
-            "there are."
-        )
-    return classes
+    return plain_classes(classes, fewest=2 - multi_label)
