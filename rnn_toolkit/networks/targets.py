@@ -13,9 +13,10 @@ def listed(values, name, *, of="text") -> list:
     """Return what has one entry a row as a list, or say that it has not."""
     is_list = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
     if not is_list or getattr(values, "ndim", 1) != 1:
+        shape = f" of shape {tuple(values.shape)}" if hasattr(values, "shape") else ""
         raise TypeError(
-            f"`{name}` must be a list, a Series or an array with one entry a {of}. Received: {type(values).__name__}. "
-            "Put a single one into a list; of a table, pass the column."
+            f"`{name}` must be a list, a Series or an array with one entry a {of}. Received: {type(values).__name__}"
+            f"{shape}. Put a single one into a list; of a table, pass the column."
         )
     return list(values)
 
@@ -29,17 +30,11 @@ def checked_classes(classes, multi_label=False) -> list:
     """Return the classes of a model as a list of plain labels, or say why they are none."""
     if isinstance(classes, numbers.Integral) and not isinstance(classes, bool):
         classes = range(classes)
-    if isinstance(classes, str) or not hasattr(classes, "__iter__"):
+    if not isinstance(classes, Iterable) or isinstance(classes, str):
         raise TypeError(
             f"`classes` must be a list of labels, or their number. Received: {classes!r}. Pass `train.classes`."
         )
-    classes = [one.item() if isinstance(one, np.generic) else one for one in classes]
-    if len(set(classes)) < len(classes) or len(classes) < 2 - multi_label:
-        raise ValueError(
-            f"`classes` must be two at least, all different. Received: {classes}. Pass `train.classes`, or all labels "
-            "there are."
-        )
-    return classes
+    return plain_classes(classes, fewest=2 - multi_label)
 
 
 def sample_weights(class_weight, targets, classes) -> np.ndarray:
@@ -63,16 +58,23 @@ def sample_weights(class_weight, targets, classes) -> np.ndarray:
 
 def encode_labels(labels, classes, num_rows, *, of="text") -> tuple[np.ndarray, list]:
     """Return the codes of labels, one a row or as ones and zeros, and the classes in the order of the codes."""
+    if hasattr(labels, "__array__"):  # a table, say, or a tensor
+        labels = np.asarray(labels)
+        labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
+        if labels.ndim == 2:
+            _refuse_indicators(labels.tolist(), classes)
     labels = listed(labels, "labels", of=of)
     if len(labels) != num_rows:
         raise ValueError(f"There are {num_rows} {of}s but {len(labels)} labels. Pass a label for each {of}.")
-    are_many = [isinstance(label, list | tuple | Set | np.ndarray) for label in labels]
+    are_many = [isinstance(one, list | tuple | Set | np.ndarray) and getattr(one, "ndim", 1) == 1 for one in labels]
     if any(are_many) and not all(are_many):
         raise TypeError(
             f"`labels` mixes lists of labels and single ones, such as {labels[are_many.index(False)]!r} at position "
             f"{are_many.index(False)}. Put these into lists too."
         )
     is_multi = any(are_many)
+    if is_multi:
+        _refuse_indicators(labels, classes)
     rows, classes = encode_rows(labels if is_multi else zip(labels), classes, name="labels", fewest=2 - is_multi)
     if not is_multi:
         return np.array([code for (code,) in rows], "int32"), classes
@@ -80,6 +82,19 @@ def encode_labels(labels, classes, num_rows, *, of="text") -> tuple[np.ndarray, 
     for target, row in zip(targets, rows, strict=True):
         target[row] = 1
     return targets, classes
+
+
+def _refuse_indicators(rows, classes) -> None:
+    """Raise where each row tells all classes by ones and zeros, which a list of labels would be: 0, 1 and 0 again."""
+    rows = [list(row) for row in rows if not isinstance(row, Set)]
+    width = len(rows[0]) if rows else 0
+    if width > 1 and all(len(row) == width and all(one in (0, 1) for one in row) for row in rows):
+        if classes is None or len(classes) == width or any(len(set(row)) < width for row in rows):
+            raise ValueError(
+                f"`labels` are rows of ones and zeros (one-hot or multi-hot), such as {rows[0]} at position 0. Name "
+                "each row's label: `[names[code] for code in np.argmax(labels, 1)]`. Where it may have several, list "
+                "them: `[[name for name, one in zip(names, row) if one] for row in labels]`."
+            )
 
 
 def encode_rows(rows, classes, *, name, fewest=2) -> tuple[list[list[int]], list]:
@@ -90,14 +105,8 @@ def encode_rows(rows, classes, *, name, fewest=2) -> tuple[list[list[int]], list
         if len(examples) > 1:
             raise TypeError(f"`{name}` are of several types: {list(examples.values())}. Make all of them text.")
         classes = sorted({one for row in rows for one in row})
-    else:
-        classes = [one for (one,) in plain_rows(zip(listed(classes, "classes")), "classes")]
+    classes = plain_classes(classes, fewest)
     codes = {one: code for code, one in enumerate(classes)}
-    if len(codes) < len(classes) or len(codes) < fewest:
-        raise ValueError(
-            f"`classes` must be two at least, all different. Received: {classes}. Pass rows of another class too, or "
-            "name all classes there are in `classes`."
-        )
     for place, row in enumerate(rows):
         for one in row:
             if one not in codes:
@@ -109,13 +118,26 @@ def encode_rows(rows, classes, *, name, fewest=2) -> tuple[list[list[int]], list
     return [[codes[one] for one in row] for row in rows], classes
 
 
+def plain_classes(classes, fewest=2) -> list:
+    """Return the labels there are as plain Python has them, or say why they are none."""
+    classes = [one for (one,) in plain_rows(zip(listed(classes, "classes")), "classes")]
+    if len(set(classes)) < len(classes) or len(classes) < fewest:
+        raise ValueError(
+            f"`classes` must be two at least, all different. Received: {classes}. Pass `train.classes`, or name all "
+            "labels there are; where they are taken from the rows' labels, pass rows of another one too."
+        )
+    return classes
+
+
 def plain_rows(rows, name) -> list[list[str | int | bool]]:
     """Return rows of labels as plain Python has them, or say which of them is none."""
     return [[_plain(one, place, name) for one in row] for place, row in enumerate(rows)]
 
 
 def _plain(label, place, name) -> str | int | bool:
-    label = label.item() if isinstance(label, np.generic) else label
+    label = label.item() if hasattr(label, "item") and np.ndim(label) == 0 else label
+    if isinstance(label, float) and label.is_integer():  # whole numbers beside a missing one, which was dropped
+        return int(label)
     if isinstance(label, str | int):
         return label
     if is_missing(label):

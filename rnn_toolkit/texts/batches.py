@@ -71,8 +71,8 @@ def text_batches(
 
     Args:
         texts: List, Series or array of texts.
-        labels: As many labels: text, whole numbers or bools. Lists or sets of them where a text may have several, or
-            none.
+        labels: As many labels: text, whole numbers or bools, as a list, an array or one column. Lists or sets of them
+            where a text may have several, or none; rows of ones and zeros are refused.
         vocabulary: What `fit_vocabulary` made of the training texts.
         classes: All labels in the order of their codes; `None` takes those that occur, sorted. For validation pass the
             `classes` of the training batches, in case one does not occur there.
