@@ -79,7 +79,10 @@ def forecast(
     margins = (raw_units.margins or _margins_from(model, raw_units, frame, levels)) if levels else None
     bounds = {one: _bounds(output, raw_units, one, margins, table.scale) for one in levels}
     rows = (ends[:, None] + np.arange(steps)).ravel()
-    result = pd.DataFrame({} if task.time is None else {task.time: table.times(rows)}, index=range(len(rows)))
+    given, times = frame.index if task.time is None else frame[task.time], table.times(rows)
+    is_period = isinstance(given.dtype, pd.PeriodDtype)
+    times = times.to_period(pd.PeriodIndex(given).freqstr) if is_period else times.astype(given.dtype)
+    result = pd.DataFrame({} if task.time is None else {task.time: times}, index=range(len(rows)))
     if task.series is not None:
         result[task.series] = frame[task.series].unique()[table.series_of(rows)]
     for place, name in enumerate(task.target):
@@ -88,7 +91,7 @@ def forecast(
             result[f"{name}-lo-{one:g}"] = low[..., place].ravel()
             result[f"{name}-hi-{one:g}"] = high[..., place].ravel()
     if task.time is None:
-        result.index = table.times(rows).rename(frame.index.name)
+        result.index = times.rename(frame.index.name)
     result.attrs["roles"] = {
         "time": task.time,
         "series": task.series,

@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from rnn_toolkit.tables.axis import ticks_of
 from rnn_toolkit.tables.covariates import KINDS
 from rnn_toolkit.tables.fitting import Preparation, fit, loss_scale
 from rnn_toolkit.tables.layout import Layout, key_of
@@ -74,10 +75,10 @@ class Table(Layout):
     @functools.cached_property
     def end_of_training(self) -> np.ndarray:
         """Row of each series behind its training rows `(num_series,)`; one never seen goes by the latest end of all."""
-        ends = list(self.preparation.train_ends)
+        ends = self.preparation.train_ends
         if isinstance(self.grid, pd.DatetimeIndex):
-            ends = pd.to_datetime(ends, utc=self.time_zone is not None)
-        positions = self.grid.searchsorted(pd.Index(ends))
+            ends = np.array([pd.Timestamp(one).to_datetime64() for one in ends], dtype=f"M8[{self.grid.unit}]")
+        positions = np.searchsorted(ticks_of(self.grid), np.asarray(ends).astype("int64"))
         return self.rows_at(np.concatenate([[positions.max()], positions])[self.codes])
 
     def starts(self, begins: np.ndarray, ends: np.ndarray, stride: int = 1) -> np.ndarray:

@@ -42,6 +42,26 @@ def test_business_days_with_a_holiday_each_week_are_no_calendar_days():
     assert infer_frequency(times.delete([3, 7, 11, 18])) == "B"
 
 
+@pytest.mark.parametrize("drop", [[], [3, 4, 11, 25, 40, 41, 57]])
+@pytest.mark.parametrize(
+    ("times", "frequency"),
+    [
+        (pd.date_range("2024", periods=60, freq="2B"), "2B"),
+        (pd.date_range("2024", periods=60, freq="3W-SAT"), "3W-SAT"),
+        (pd.date_range("2024", periods=60, freq="MS") + pd.Timedelta(days=14), "MS"),
+        (pd.date_range("2024", periods=60, freq="2MS", tz="Europe/Berlin") + pd.Timedelta(days=9), "2MS"),
+    ],
+)
+def test_a_frequency_that_pandas_does_not_guess_is_read_off(times, frequency, drop):
+    assert infer_frequency(times.delete(drop)) == frequency
+
+
+def test_months_that_are_not_on_one_day_are_refused():
+    times = pd.DatetimeIndex(["2024-01-15", "2024-02-14", "2024-03-15", "2024-04-15", "2024-05-15"])
+    with pytest.raises(ValueError, match="full of gaps: the table has 5 rows where the axis has 88"):
+        Windows(frame_at(times), ForecastTask("load", 1, 1))
+
+
 def test_two_rows_are_as_far_apart_as_they_are():
     assert infer_frequency(pd.DatetimeIndex(["2024-01-01 00:00", "2024-01-01 06:00"])) == "6h"
     assert infer_frequency(pd.DatetimeIndex(["2024-01-01", "2024-01-04"])) == "3D"

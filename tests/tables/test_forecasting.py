@@ -1,5 +1,8 @@
 """Forecasts come in the shape of the user's table; intervals cover; what is missing is named."""
 
+import datetime
+import json
+import math
 import os
 import subprocess
 import sys
@@ -139,6 +142,78 @@ def test_rows_behind_the_last_value_of_one_series_are_named_and_what_was_measure
         rt.forecast(of_shops, blind, future=coming(shops))
 
 
+def months(first: str, count=30, every=1) -> pd.DatetimeIndex:
+    """Return the same day of each month, the last one of months that are too short."""
+    return pd.DatetimeIndex([pd.Timestamp(first) + pd.DateOffset(months=every * one) for one in range(count)])
+
+
+def clock(first: str, zone: str, *, frequency="D", second=False) -> pd.DatetimeIndex:
+    """Return steps of a wall clock: a skipped hour stands for its end, of a repeated one the first or the second."""
+    times = pd.date_range(first, periods=30, freq=frequency)
+    return times.tz_localize(zone, nonexistent="shift_forward", ambiguous=np.full(30, not second))
+
+
+AXES = {
+    # 4 November 2018 and 26 April 2024 begin at 1 o'clock; 3 November 2024 begins twice.
+    "midnight skipped in the table": clock("2018-10-20", "America/Sao_Paulo"),
+    "midnight skipped in the first row": clock("2018-11-04", "America/Sao_Paulo"),
+    "midnight skipped in the forecast": clock("2024-03-30", "Africa/Cairo"),
+    "midnight skipped, weeks": clock("2018-08-05", "America/Sao_Paulo", frequency="W-SUN"),
+    "midnight skipped, months": clock("2016-12-01", "America/Asuncion", frequency="MS"),
+    "midnight twice, the first": clock("2024-10-20", "America/Havana"),
+    "midnight twice, the second": clock("2024-10-20", "America/Havana", second=True),
+    "midnight twice in the forecast": clock("2024-10-08", "America/Havana"),
+    "hours across it": pd.date_range("2024-11-02", periods=30, freq="h", tz="America/Havana"),
+    "half seconds": pd.date_range("2024-01-01 00:00:35", periods=30, freq="500ms"),
+    "hundreds of nanoseconds": pd.date_range("2024", periods=30, freq="100ns", unit="ns"),
+    "seconds": pd.date_range("2024", periods=30, freq="D", unit="s"),
+    "nanoseconds": pd.date_range("2024", periods=30, freq="h", unit="ns", tz="UTC"),
+    "early years": pd.date_range("1066", periods=30, freq="YS", unit="s"),
+    "late days": pd.date_range("9000", periods=30, freq="D", unit="ms"),
+    "every other business day": pd.date_range("2024", periods=30, freq="2B"),
+    "the 15th": months("2024-01-15"),
+    "the 15th, at night": months("2024-01-15 06:30").tz_localize("Europe/Berlin"),
+    "the 30th": months("2024-01-30"),
+    "the 15th of each quarter": months("2024-02-15", every=3),
+    "the fourth of July": months("1976-07-04", every=12),
+    "months": pd.period_range("2020-01", periods=30, freq="M"),
+    "weeks": pd.period_range("2020-01", periods=30, freq="W-WED"),
+    "quarters": pd.period_range("2020-01", periods=30, freq="Q-FEB"),
+    "years as numbers": pd.Index(np.arange(1990, 2020, dtype="int16")),
+    "decades as numbers": pd.RangeIndex(1700, 2000, 10),
+    "numbers that may be missing": pd.Index(pd.array(range(30), dtype="Int64")),
+}
+
+
+@pytest.mark.parametrize("where", ["index", "column"])
+@pytest.mark.parametrize("name", AXES)
+def test_the_axis_goes_on_as_it_came(name, where):
+    times = AXES[name].rename("when")
+    frame = pd.DataFrame({"y": np.arange(30.0)}, index=times)
+    task = rt.ForecastTask("y", horizon=4, lookback=5, time=None if where == "index" else "when")
+    shape = (lambda table: table) if where == "index" else pd.DataFrame.reset_index
+    fitted = rt.Windows(shape(frame[:20]), task).preparation
+    model = repeats_nothing(type(fitted).from_dict(json.loads(json.dumps(fitted.to_dict()))))
+    result = rt.forecast(model, shape(frame[:26]))
+    pd.testing.assert_frame_equal(result, shape(frame[26:].assign(y=np.float32(0))), check_freq=False)
+    assert rt.forecast(model, shape(frame[20:26])).equals(result)  # recent rows only
+    again = rt.forecast(
+        model, pd.concat([shape(frame[:22]), rt.forecast(model, shape(frame[:22]))], ignore_index=False)
+    )
+    assert shape(result).equals(shape(again))
+    assert len(rt.Windows.after_training(shape(frame), fitted).starts) == 7
+
+
+def test_zones_of_another_name_and_the_same_clock_are_one(days):
+    frame = days.tz_localize("UTC")
+    model = repeats_nothing(rt.Windows(frame, rt.ForecastTask("sales", 3, 14)).preparation)
+    for zone in ("Etc/UTC", datetime.UTC, "Africa/Abidjan"):
+        assert str(rt.forecast(model, frame.tz_convert(zone)).index.tz) == str(frame.tz_convert(zone).index.tz)
+    for other in (frame.tz_convert("Europe/London").shift(180, freq="D"), days):
+        with pytest.raises(ValueError, match=r"The time axis is in time zone (Europe/London|None), but .* UTC"):
+            rt.forecast(model, other)
+
+
 def test_many_series_come_out_each_in_its_units_with_its_name(of_shops, shops):
     result = rt.forecast(of_shops, shops, future=coming(shops))
     assert list(result.columns) == ["hour", "shop", "sales"]
@@ -203,7 +278,10 @@ def noisy(rows, seed=0) -> pd.DataFrame:
 
 def repeats_nothing(preparation) -> keras.Model:
     """Return a model that forecasts 0."""
-    layer = RawUnits(keras.layers.Rescaling(0.0), preparation, normalization=None)
+    shape = preparation.task.horizon, len(preparation.task.target)
+    zeros = keras.layers.Dense(math.prod(shape), kernel_initializer="zeros")
+    core = keras.Sequential([keras.layers.Flatten(), zeros, keras.layers.Reshape(shape)])
+    layer = RawUnits(core, preparation, normalization=None)
     return keras.Sequential([keras.Input((preparation.task.lookback, len(preparation.channels))), layer])
 
 
