@@ -28,6 +28,7 @@ class Preparation:
         deviation: Standard deviation of each target, by series: `(num_series, num_targets)`.
         scale: Mean absolute seasonal difference of each target (the denominator of MASE; Hyndman and Koehler 2006,
             International Journal of Forecasting 22(4)), by series: `(num_series, num_targets)`.
+        padded: Whether some series were padded at the front, as their training rows were fewer than a window's.
     """
 
     task: ForecastTask
@@ -41,6 +42,7 @@ class Preparation:
     level: tuple[tuple[float, ...], ...]
     deviation: tuple[tuple[float, ...], ...]
     scale: tuple[tuple[float, ...], ...]
+    padded: bool = False
 
     def to_dict(self) -> dict:
         """Return a dict of JSON types, to be undone by `from_dict`."""
@@ -134,6 +136,7 @@ def fit(layout: Layout, raw: np.ndarray, words: dict[str, list[str]], ends: np.n
         level=_complete(level, is_missing),
         deviation=_complete(deviation, is_missing),
         scale=_complete(scale, is_missing),
+        padded=bool((layout.begins > layout.offsets[:-1]).any()),
     )
 
 
