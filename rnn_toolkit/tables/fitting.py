@@ -57,7 +57,7 @@ class Preparation:
     def lay_out(self, frame: pd.DataFrame) -> Layout:
         """Lay out a frame as the training table was."""
         layout = Layout.of(frame, self.task, self.frequency)
-        if layout.time_zone != self.time_zone:
+        if not layout.has_clock_of(self.time_zone):
             raise ValueError(
                 f"The time axis is in time zone {layout.time_zone}, but the model was trained on {self.time_zone}. "
                 "Convert with `.dt.tz_convert` (or `.dt.tz_localize`) first."

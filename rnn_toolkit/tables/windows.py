@@ -263,7 +263,8 @@ def _border(layout, share, name, ends) -> np.ndarray:
     if isinstance(share, str | date | np.datetime64):
         try:
             moment = pd.Timestamp(share)
-            moment = moment if moment.tzinfo else moment.tz_localize(layout.grid.tz)
+            if moment.tzinfo is None:
+                moment = moment.tz_localize(layout.grid.tz, nonexistent="shift_forward", ambiguous=True)
             return np.clip(layout.rows_at(int(layout.grid.searchsorted(moment))), layout.begins, ends)
         except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(

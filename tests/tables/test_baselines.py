@@ -188,6 +188,7 @@ def test_scale_of_a_table_without_training_rows_counts_up_to_its_first_target():
     assert mase_scales(later.table, later.starts).item() == (2 + 4) / 2
 
 
+@pytest.mark.filterwarnings("ignore:None of the series in column")
 def test_scale_of_a_series_never_seen_is_its_own():
     frame = pd.DataFrame({"name": "old", "hour": range(6), "load": [0.0, 9.0, 1.0, 8.0, 3.0, 7.0]})
     task = ForecastTask("load", 1, 3, time="hour", series="name", season_length=2)

@@ -145,6 +145,24 @@ def test_observed_columns_are_not_shifted():
     assert windows.to_arrays()[0][0].tolist() == [[0, 0], [1, 10], [2, 20]]
 
 
+@pytest.mark.parametrize(
+    ("zone", "day"), [("America/Sao_Paulo", "2018-11-04"), ("America/Havana", "2018-11-04"), ("UTC", "2018-11-04")]
+)
+def test_a_split_may_begin_on_a_day_whose_midnight_is_skipped_or_comes_twice(zone, day):
+    hours = pd.date_range("2018-11-01", periods=24 * 8, freq="h", tz=zone)
+    _, validation, _ = split_by_time(numbers(24 * 8).set_index(hours), TASK, validation=day, test=0)
+    first = validation.origins["cutoff"].iloc[0] + pd.Timedelta(hours=1)
+    assert str(first.date()) == day and str((first - pd.Timedelta(hours=1)).date()) == "2018-11-03"
+
+
+def test_a_model_of_nanoseconds_takes_a_table_of_seconds():
+    hours = pd.date_range("2024", periods=40, freq="h", unit="ns")
+    fitted = split_by_time(numbers(40).set_index(hours), TASK, validation=0, test=10)[0].preparation
+    for unit in ("s", "us", "ns"):
+        later = Windows.after_training(numbers(40).set_index(hours.as_unit(unit)), fitted)
+        assert later.table.end_of_training.tolist() == [30] and later.origins["cutoff"].dtype == f"datetime64[{unit}]"
+
+
 def test_periods_and_timestamps_give_the_same_windows():
     months = pd.date_range("2020-01-01", periods=24, freq="MS")
     task = ForecastTask("load", 1, 3, calendar="month")
@@ -612,6 +630,7 @@ def test_each_series_has_an_end_of_training_of_its_own():
     assert later.starts.tolist() == test.starts.tolist()
 
 
+@pytest.mark.filterwarnings("ignore:None of the series in column")
 def test_a_series_never_seen_counts_as_trained_on_until_the_latest_end():
     frame = pd.DataFrame({"name": ["a"] * 20, "step": range(20), "load": np.arange(20.0) % 5})
     task = ForecastTask("load", 2, 3, time="step", series="name")
