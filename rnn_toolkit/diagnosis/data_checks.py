@@ -30,11 +30,8 @@ def non_finite_values(case: Case) -> Finding | None:
                     f"The {split} {what} hold {int(bad.sum()):,} values that are not finite, in {len(rows):,} of "
                     f"{len(sample):,} rows; the first is row {rows[0]} as the batches come.",
                     "One NaN makes the loss of its batch NaN, and then every weight: nothing is learnt from there on.",
-                    "Fill or drop them before training: `keep = np.isfinite(x).reshape(len(x), -1).all(axis=1); "
-                    "x, y = x[keep], y[keep]`; `rt.split_by_time` fills missing values and marks them."
-                    if what == "inputs"
-                    else "Drop such rows, `keep = np.isfinite(y).reshape(len(y), -1).all(axis=1); x, y = x[keep], "
-                    "y[keep]`, or give them a weight of 0.",
+                    "Drop such rows: `keep = [bool(np.isfinite(x[row]).all() and np.isfinite(y[row]).all()) for row in "
+                    "range(len(x))]; x, y = x[keep], y[keep]`; `rt.split_by_time` fills and marks what is missing.",
                 )
     return None
 
@@ -51,7 +48,7 @@ def constant_target(case: Case) -> Finding | None:
     return error(
         f"Every {'target' if labels is None else 'label'} of the {len(y):,} training rows looked at is {values[0]:g}.",
         "There is nothing to learn: a constant answers everything, and the loss falls to zero for the wrong reason.",
-        "Look at how the target is made, `pd.Series(np.ravel(y)).describe()`; shuffle before splitting, unless by time.",
+        "Look at how the target is made, `pd.Series(np.ravel(y)).describe()`; shuffle rows unless split by time.",
     )
 
 
@@ -96,8 +93,7 @@ def masked_rows(case: Case) -> Finding | None:
             return warning(
                 f"{percent(shares[what])} of the {len(sample):,} {split} rows {what}.",
                 "Such rows teach nothing, or teach the label of an empty row, and only seem to be data.",
-                "Find out where they come from, and drop them: `keep = (x != 0).reshape(len(x), -1).any(axis=1); "
-                "x, y = x[keep], y[keep]`.",
+                "See whence they come, and drop them: `keep = [row.any() for row in x]; x, y = x[keep], y[keep]`.",
             )
     return None
 
@@ -119,8 +115,7 @@ def padding_side(case: Case) -> Finding | None:
     return warning(
         f"{percent(left)} of the training rows are padded on the left, {percent(right)} on the right.",
         "Without a mask the padding gets into the state; with one, a GPU's fast kernel wants it on the right.",
-        "Pad on the right, `x, lengths = rt.pad(sequences)`, and mask: `keras.layers.Embedding(1000, 32, "
-        "mask_zero=True)`, or `keras.layers.Masking()` for numbers.",
+        "Pad on the right, `x, lengths = rt.pad(sequences)`, and mask: `keras.layers.Embedding(9, 8, mask_zero=True)`.",
     )
 
 
@@ -140,11 +135,10 @@ def class_imbalance(case: Case) -> Finding | None:
     return warning(
         f"The rarest class has {least:,} of {counts.sum():,} training rows ({rare}), the commonest {most:,}.",
         "The loss is nearly as low when the rare class is never answered, and accuracy hides it.",
-        'Weigh the classes, `rt.text_batches(texts, labels, vocabulary=vocabulary, class_weight="balanced")`, and '
-        "judge by the F1 score of each."
+        'Weigh the classes, `rt.text_batches(texts, labels, vocabulary=vocabulary, class_weight="balanced")`.'
         if case.has_vocabulary
-        else "Weigh the rows, `from sklearn.utils.class_weight import compute_sample_weight; "
-        'train = (x, y, compute_sample_weight("balanced", y))`, and judge by the F1 score of each class.',
+        else "Weigh the rows: `from sklearn.utils import compute_sample_weight; "
+        'train = (x, y, compute_sample_weight("balanced", y))`.',
     )
 
 

@@ -60,8 +60,7 @@ def symmetric_initialisation(case: Case) -> Finding | None:
     return error(
         f"{percent(share.max())} of the units of layer {share.idxmax()!r} have the very weights of another.",
         "Equal units get equal gradients and stay equal, so many do no more than one; all zeros never learn.",
-        'Start with random weights, `keras.layers.GRU(32, kernel_initializer="glorot_uniform", '
-        'recurrent_initializer="orthogonal")`, as Keras does by itself.',
+        'Start with random weights, as Keras does: `keras.layers.GRU(32, kernel_initializer="glorot_uniform")`.',
     )
 
 
@@ -126,8 +125,7 @@ def exploding_gradients(case: Case) -> Finding | None:
         "note" if not burst and (case.has_learnt or not (is_large or case.has_trained)) else "warning",
         f"The recurrent kernel of layer {name!r} has a spectral radius of {radius.get(name, np.nan):.2g}{grows}.{seen}",
         "Above 1 each step back in time multiplies the gradient, or drives the state into its bounds.",
-        'Take an LSTM or GRU, `keras.layers.GRU(32, recurrent_initializer="orthogonal")`, and clip: '
-        "`rt.make_optimizer(clip=1.0)`.",
+        "Take an LSTM or GRU as Keras starts it, `keras.layers.GRU(32)`, and clip: `rt.make_optimizer(clip=1.0)`.",
     )
 
 

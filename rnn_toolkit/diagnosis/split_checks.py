@@ -32,7 +32,7 @@ def _copied_target(case: Case) -> Finding | None:
         return None
     if y.dtype.kind != "f" and case.labels("training") is None:
         return None
-    targets, steps = y.reshape(*y.shape[:2], -1), x.shape[1]
+    targets, steps = y.reshape(len(y), y.shape[1] if y.ndim > 1 else 1, -1), x.shape[1]
     first, horizon = targets[:, 0, 0], targets.shape[1]
     of_each_step = horizon == steps and targets.shape[2] < x.shape[2]  # where all features are asked for, it is a task
     for feature in range(x.shape[2]):
@@ -112,8 +112,8 @@ def missing_class(case: Case) -> Finding | None:
     return warning(
         f"Class {missing[0]}{more} stands {where}, but in no training row.",
         "What was never shown is never answered.",
-        "Split so that each class is in both parts: `from sklearn.model_selection import train_test_split; "
-        "parts = train_test_split(x, y, stratify=y)`; or leave the class out.",
+        "Split with each class in both parts, or leave it out: `from sklearn.model_selection import train_test_split; "
+        "parts = train_test_split(x, y, stratify=y)`.",
     )
 
 
@@ -133,8 +133,7 @@ def duplicates(case: Case) -> Finding | None:
     return warning(
         f"{percent(share)} of the {len(case.validation):,} validation rows stand among the training rows, too.",
         "The network has seen their answers, so its validation loss is better than what new rows will give.",
-        "Drop duplicates before the split: "
-        "`_, kept = np.unique(x, axis=0, return_index=True); x, y = x[kept], y[kept]`.",
+        "Drop them before the split: `kept = np.unique(x, axis=0, return_index=True)[1]; x, y = x[kept], y[kept]`.",
     )
 
 
