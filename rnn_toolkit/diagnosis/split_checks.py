@@ -8,6 +8,8 @@ from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
 from rnn_toolkit.diagnosis.sample import FEWEST
 
+STILL = 1e-15  # deviation of silence: batches of signals mark its end by a number that small
+
 
 @check("leakage", needs="validation")
 def leakage(case: Case) -> Finding | None:
@@ -93,7 +95,7 @@ def _shared_steps(case: Case, length=4) -> float:
 
 def _runs(rows) -> list[bytes]:
     """Return the rows `(rows, steps, features)` in which something changes."""
-    return [row.tobytes() for row in rows[(np.ptp(rows, axis=1) > 0).any(axis=1)]]
+    return [row.tobytes() for row in rows[(np.ptp(rows, axis=1) > STILL).any(axis=1)]]
 
 
 @check("missing class")

@@ -12,12 +12,13 @@ import keras
 import numpy as np
 import pandas as pd
 from keras import ops
+from scipy.special import log_softmax
 
 from rnn_toolkit._checks import has_columns, whole_number
+from rnn_toolkit.networks.labels import find_layer
+from rnn_toolkit.networks.targets import plain_rows
 from rnn_toolkit.texts.inputs import checked_texts
-from rnn_toolkit.texts.labels import plain_rows
-from rnn_toolkit.texts.layers import text_layer_of
-from rnn_toolkit.texts.next_token import NextToken
+from rnn_toolkit.texts.next_token import NextToken, reader_of
 from rnn_toolkit.texts.streams import encode_joined
 from rnn_toolkit.texts.tags import tag_rows
 
@@ -168,7 +169,7 @@ def score_language_model(model: keras.Model, test: str | Iterable[str], *, train
         Ney, Essen and Kneser, 1994, "On structuring probabilistic dependences in stochastic language modelling",
         Computer Speech and Language 8(1).
     """
-    core = text_layer_of(model, NextToken)
+    core = find_layer(model, NextToken)
     vocabulary = core.embedding.vocabulary
     learnt, codes = encode_joined(train, vocabulary, name="train"), encode_joined(test, vocabulary, name="test")
     if len(codes) < 2:
@@ -176,7 +177,7 @@ def score_language_model(model: keras.Model, test: str | Iterable[str], *, train
     before, targets = codes[:-1], codes[1:]
     counts = _Counts(learnt, len(vocabulary))
     nats = {
-        "model": _costs(core, before, targets).mean(dtype="float64"),
+        "model": _costs(core, before, targets).mean(),
         "bigram": -np.log(counts.bigram(before, targets)).mean(),
         "unigram": -np.log(counts.unigram[targets]).mean(),
     }
@@ -216,33 +217,14 @@ class _Counts:
         return np.where(total, smoothed, unigram)
 
 
-class _Costs(keras.layers.Layer):
-    """Read on from given states: the cost of each target in nats, and the states behind the last."""
-
-    def __init__(self, core):
-        super().__init__()
-        self.core = core
-
-    def call(self, inputs):
-        codes, targets, *states = inputs
-        logits, states = self.core.read(codes, states)
-        logits = ops.cast(logits, "float32")  # (batch, timesteps, codes)
-        chosen = ops.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-        return [ops.logsumexp(logits, axis=-1) - chosen, *states]
-
-
 def _costs(core, before, targets) -> np.ndarray:
-    """Return the cost of each target, from a text that is read in pieces of one length, compiled once."""
-    steps = min(_STEPS, len(targets))
-    filled = (np.pad(codes, (0, -len(codes) % steps)).reshape(-1, 1, steps) for codes in (before, targets))
-    states = [ops.convert_to_numpy(state) for state in core.no_states(1)]
-    inputs = [keras.Input((steps,), dtype="int32"), keras.Input((steps,), dtype="int32")]
-    inputs += [keras.Input(state.shape[1:], dtype=state.dtype) for state in states]
-    reader, costs = keras.Model(inputs, _Costs(core)(inputs)), []
-    for piece in zip(*filled, strict=True):
-        cost, *states = reader.predict_on_batch([*piece, *states])
-        costs.append(cost[0])
-    return np.concatenate(costs)[: len(targets)]
+    """Return the cost of each target in nats, from a text that is read in pieces of one length, compiled once."""
+    steps, read, states, costs = min(_STEPS, len(targets)), reader_of(core), core.no_states(1), []
+    for first in range(0, len(targets), steps):
+        piece, wanted = before[first : first + steps], targets[first : first + steps]
+        logits, *states = read([np.pad(piece, (0, steps - len(piece)))[None], *states])
+        costs.append(-log_softmax(logits[0, : len(wanted)], axis=-1)[np.arange(len(wanted)), wanted])
+    return np.concatenate(costs, dtype="float64")
 
 
 def copied_share(text: str, source: str | Iterable[str], *, length: int = 40) -> float:

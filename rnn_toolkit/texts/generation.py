@@ -1,16 +1,17 @@
 """From a language model and a prompt to text that goes on, and to what may come next."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import keras
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from rnn_toolkit._checks import whole_number
+from rnn_toolkit.networks.labels import find_layer
 from rnn_toolkit.texts.inputs import checked_texts
-from rnn_toolkit.texts.layers import text_layer_of
-from rnn_toolkit.texts.next_token import NextToken
-from rnn_toolkit.texts.sampling import Sampler, softmax
+from rnn_toolkit.texts.next_token import NextToken, reader_of
+from rnn_toolkit.texts.sampling import Sampler
 from rnn_toolkit.texts.vocabulary import PADDING
 
 _CHUNK = 256  # tokens of a prompt read at once
@@ -24,7 +25,6 @@ def generate(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    stop: str | Sequence[str] = (),
     seed: int | None = None,
     stream: bool = False,
 ) -> str | list[str] | Iterator[str]:
@@ -41,7 +41,6 @@ def generate(
             token ("greedy").
         top_k: Choose among that many likeliest tokens only.
         top_p: Choose among the fewest likeliest tokens that together have this probability, after the temperature.
-        stop: Texts that end it where they are written; they are not returned.
         seed: Seed of the draws; with the same one, the same text comes out on the same machine. `None` draws anew.
         stream: Whether to yield the text piece by piece, as it is written; for one prompt.
 
@@ -63,16 +62,8 @@ def generate(
     reader = _Reader(model)
     prompts = _checked_prompts(prompt)
     whole_number(length, "length")
-    stops = [stop] if isinstance(stop, str) else checked_texts(stop, "stop")
-    for one in stops:
-        spelled = reader.vocabulary.decode(reader.vocabulary.encode(one))
-        if not one or spelled.strip(" ") != one.strip(" "):
-            raise ValueError(
-                f"`stop` must hold texts as the model's vocabulary writes them. Received: {one!r}, which it writes as "
-                f"{spelled!r}. Correct it, or leave it out."
-            )
     sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-    pieces = _pieces(reader, sampler, prompts, stops, length)
+    pieces = _pieces(reader, sampler, prompts, length)
     if not stream:
         texts = list(map("".join, zip(prompts, *pieces, strict=True)))
         return texts[0] if isinstance(prompt, str) else texts
@@ -108,29 +99,23 @@ def next_token_probabilities(model: keras.Model, prompt: str, *, top: int = 10) 
     whole_number(top, "top")
     logits, _ = reader.read_prompts([prompt])
     logits[:, PADDING] = -np.inf
-    probabilities = softmax(logits)[0]
+    probabilities = softmax(logits[0])
     codes = np.argsort(-logits[0], kind="stable")[: min(top, len(probabilities) - 1)]  # padding is the last
     tokens = [reader.vocabulary.decode([code]) for code in codes.tolist()]
     return pd.DataFrame({"token": tokens, "probability": probabilities[codes]})
 
 
 class _Reader:
-    """Read tokens with states in and out, by a model of the same layers that Keras compiles once."""
+    """Read tokens with states in and out."""
 
     def __init__(self, model):
-        core = text_layer_of(model, NextToken)
-        self.vocabulary, self._core = core.embedding.vocabulary, core
-        if not hasattr(core, "_reader"):
-            codes = keras.Input((None,), dtype="int32")
-            states = [keras.Input(state.shape[1:]) for state in core.no_states(1)]
-            # Not by setattr, which would make the layer hold a model that holds the layer.
-            vars(core)["_reader"] = keras.Model([codes, *states], _Reading(core)([codes, *states]))
-        self._model = core._reader
+        self._core = find_layer(model, NextToken)
+        self.vocabulary = self._core.embedding.vocabulary
 
     def read(self, codes, states):
         """Return logits behind the last of the codes `(batch, timesteps)`, and the states there, as arrays."""
-        logits, *after = self._model.predict_on_batch([codes, *states])
-        return np.array(logits, "float64"), after
+        logits, *after = reader_of(self._core)([codes, *states])
+        return np.array(logits[:, -1], "float64"), after
 
     def read_prompts(self, prompts):
         """Return logits and states behind prompts of different lengths."""
@@ -138,7 +123,7 @@ class _Reader:
         return keras.tree.map_structure(lambda *rows: np.concatenate(rows), *read)
 
     def _read_prompt(self, prompt):
-        codes, states = self.vocabulary.encode(prompt)[None], [np.asarray(one) for one in self._core.no_states(1)]
+        codes, states = self.vocabulary.encode(prompt)[None], self._core.no_states(1)
         if not codes.size:
             raise ValueError(f"`prompt` holds nothing that the vocabulary counts as a token: {prompt!r}. Pass text.")
         while codes.size:  # in powers of two, so that few lengths are compiled
@@ -148,68 +133,39 @@ class _Reader:
         return logits, states
 
 
-class _Reading(keras.layers.Layer):
-    """Read with states in and out; the last step is enough."""
-
-    def __init__(self, core):
-        super().__init__()
-        self.core = core
-
-    def call(self, inputs):
-        codes, *states = inputs
-        logits, states = self.core.read(codes, states)
-        return [logits[:, -1], *states]
-
-
-def _pieces(reader, sampler, prompts, stops, length):
+def _pieces(reader, sampler, prompts, length):
     """Yield, token after token, what is certain by then of the text behind each prompt, and in the end the rest."""
-    texts = [_Writing(reader.vocabulary, prompt, stops) for prompt in prompts]
+    texts = [_Writing(reader.vocabulary, prompt) for prompt in prompts]
     logits, states = reader.read_prompts(prompts)
     for step in range(length):
         codes = sampler(logits)
         yield [text.add(code) for text, code in zip(texts, codes.tolist(), strict=True)]
-        if all(text.has_ended for text in texts):
-            return
         if step < length - 1:
             logits, states = reader.read(codes[:, None].astype("int32"), states)
     yield [text.rest() for text in texts]
 
 
 class _Writing:
-    """A text that is being written.
+    """A text that is being written; its last bytes, which may be no whole character yet, are kept back."""
 
-    Its last bytes may be no whole character yet, and its last characters the beginning of a stop: these are kept back.
-    """
-
-    def __init__(self, vocabulary, prompt, stops):
-        self.vocabulary, self.stops, self.has_ended = vocabulary, stops, False
-        self.num_kept = max(map(len, stops), default=1) - 1
-        self.kept, self.codes = "", []  # what is not handed out yet: as text, and behind it as codes
+    def __init__(self, vocabulary, prompt):
+        self.vocabulary, self.codes = vocabulary, []  # what is not handed out yet
         # The code before, which decides whether a space stands between.
         self.context = [] if prompt[-1].isspace() else vocabulary.encode(prompt)[-1:].tolist()
 
     def add(self, code) -> str:
         """Take up one more token, and return what is certain now and was not before."""
-        if self.has_ended:
-            return ""
         self.codes.append(code)
         text = self.rest()
-        places = [place for place in map(text.find, self.stops) if place >= 0]
-        if places:
-            self.has_ended = True
-            return text[: min(places)]
         if text.endswith("\ufffd"):  # a character of several bytes, and not all of them
             return ""
-        certain = max(len(text) - self.num_kept, 0)
-        self.kept, self.codes, self.context = text[certain:], [], [code]
-        return text[:certain]
+        self.codes, self.context = [], [code]
+        return text
 
     def rest(self) -> str:
         """Return what is not handed out."""
-        if self.has_ended:
-            return ""
         decode = self.vocabulary.decode
-        return self.kept + decode([*self.context, *self.codes])[len(decode(self.context)) :]
+        return decode([*self.context, *self.codes])[len(decode(self.context)) :]
 
 
 def _checked_prompts(prompt) -> list[str]:

@@ -128,8 +128,9 @@ class NextToken(keras.layers.Layer):
         return ops.matmul(outputs, ops.transpose(self.embedding.embeddings)) + self.bias, after
 
     def no_states(self, num_rows):
-        """Return the states at the beginning of texts, a list of zeros `(num_rows, units)`."""
-        return [ops.zeros((num_rows, size), self.compute_dtype) for size in self._state_sizes()]
+        """Return the states at the beginning of texts, a list of arrays of zeros, `(num_rows, units)`."""
+        states = [ops.zeros((num_rows, size), self.compute_dtype) for size in self._state_sizes()]
+        return list(map(ops.convert_to_numpy, states))
 
     def save_own_variables(self, store):
         """Save what is learnt; states are no part of a model."""
@@ -162,3 +163,29 @@ class NextToken(keras.layers.Layer):
 def recurrent_part(layer):
     """Return the layer inside a `WeightDrop`, or the layer itself."""
     return layer.layer if isinstance(layer, WeightDrop) else layer
+
+
+class _Reading(keras.layers.Layer):
+    """Read with states in and out."""
+
+    def __init__(self, core):
+        super().__init__()
+        self.core = core
+
+    def call(self, inputs):
+        codes, *states = inputs
+        logits, states = self.core.read(codes, states)
+        return [ops.cast(logits, "float32"), *states]
+
+
+def reader_of(core):
+    """Return what makes of codes and states, in a list, the logits behind each code and the states there, as arrays.
+
+    It is a model of the same layers, which Keras compiles once.
+    """
+    if not hasattr(core, "_reader"):
+        inputs = [keras.Input((None,), dtype="int32")]
+        inputs += [keras.Input(state.shape[1:], dtype=str(state.dtype)) for state in core.no_states(1)]
+        # Not by setattr, which would make the layer hold a model that holds the layer.
+        vars(core)["_reader"] = keras.Model(inputs, _Reading(core)(inputs))
+    return core._reader.predict_on_batch

@@ -1,6 +1,7 @@
 """How the next token is chosen from what a language model expects."""
 
 import numpy as np
+from scipy.special import softmax
 
 from rnn_toolkit._checks import whole_number
 from rnn_toolkit.texts.vocabulary import PADDING, UNKNOWN
@@ -43,7 +44,7 @@ class Sampler:
         if self.temperature == 0:
             return logits.argmax(1)
         order = np.argsort(-logits, axis=1, kind="stable")
-        probabilities = softmax(np.take_along_axis(logits, order, 1) / self.temperature)  # falling
+        probabilities = softmax(np.take_along_axis(logits, order, 1) / self.temperature, axis=1)  # falling
         if self.top_k is not None:
             probabilities[:, self.top_k :] = 0
         if self.top_p is not None:
@@ -52,9 +53,3 @@ class Sampler:
         below = np.cumsum(probabilities, axis=1)
         drawn = self.generator.random((len(logits), 1)) * below[:, -1:]
         return order[np.arange(len(order)), (below <= drawn).sum(1)]
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the probabilities of logits along the last axis."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)

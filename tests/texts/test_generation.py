@@ -156,46 +156,8 @@ def test_neither_padding_nor_the_unknown_token_is_written(options):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# where a text ends
+# piece by piece
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("stop", "expected"),
-    [
-        ("c", "ab"),
-        ("bc", "a"),
-        ("abca", "abc"),  # the one that begins in the prompt does not count
-        (["x", "ca"], "ab"),
-        (["cab", "c"], "ab"),
-        ("x", "abcabcabca"),
-        ((), "abcabcabca"),
-    ],
-)
-def test_a_text_ends_where_a_stop_is_written(stop, expected):
-    model = speaker(CYCLE)
-    assert generate(model, "a", length=9, temperature=0, stop=stop) == expected
-    assert "a" + "".join(generate(model, "a", length=9, temperature=0, stop=stop, stream=True)) == expected
-
-
-def test_each_text_of_several_ends_by_itself():
-    model = speaker({"a": {"b": 1}, "b": {"c": 1}, "c": {".": 1}, ".": {"x": 1}, "x": {"x": 1}})
-    assert generate(model, ["a", "c", "x"], length=4, temperature=0, stop=".") == ["abc", "c", "xxxxx"]
-
-
-def test_nothing_is_read_once_all_texts_have_ended(monkeypatch):
-    calls, read = [], generation._Reader.read
-    monkeypatch.setattr(generation._Reader, "read", lambda *given: calls.append(given) or read(*given))
-    generate(speaker(CYCLE), "a", length=100, temperature=0, stop="bc")
-    assert len(calls) == 2
-
-
-@pytest.mark.parametrize("stop", ["not", "or not", ", or", " or"])
-def test_stops_may_be_words(stop):
-    model, text = speaker(VERSE, WORDS), " be, or not to be"
-    expected = text[: text.index(stop)]
-    assert generate(model, "To", length=6, temperature=0, stop=stop) == "To" + expected
-    assert "".join(generate(model, "To", length=6, temperature=0, stop=stop, stream=True)) == expected
 
 
 def in_bytes(*texts) -> dict:
@@ -204,63 +166,29 @@ def in_bytes(*texts) -> dict:
     return {before: {after: 1} for row in rows for before, after in itertools.pairwise([*row, row[0]])}
 
 
-@pytest.mark.parametrize(
-    ("vocabulary", "stop", "spelled"),
-    [(WORDS, "To be", "to be"), (WORDS, "or\nnot", "or not"), (WORDS, "\n", ""), (WORDS, "end", "�"), (ABC, "é", "�")],
-)
-def test_a_stop_that_is_never_written_is_refused(vocabulary, stop, spelled):
-    with pytest.raises(ValueError, match=f"as the model's vocabulary writes them.* as '{spelled}'. Correct it"):
-        generate(stub(vocabulary), vocabulary.tokens[2], stop=stop)
-
-
-def test_stops_may_be_characters_of_several_bytes():
-    model = speaker(in_bytes("aé€"), BYTES)
-    assert generate(model, "a", length=6, temperature=0) == "aé€a"
-    for stop, expected in (("é", "a"), ("€a", "aé"), ("é€", "a")):
-        assert generate(model, "a", length=20, temperature=0, stop=stop) == expected
-        assert "a" + "".join(generate(model, "a", length=20, temperature=0, stop=stop, stream=True)) == expected
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# piece by piece
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def test_pieces_are_whole_characters_and_hold_no_part_of_a_stop():
+def test_pieces_are_whole_characters():
     assert list(generate(speaker(CYCLE), "a", length=4, temperature=0, stream=True)) == ["b", "c", "a", "b"]
-    assert list(generate(speaker(CYCLE), "a", length=6, temperature=0, stop="abx", stream=True)) == [*"bcab", "ca"]
-    assert list(generate(speaker(CYCLE), "a", length=6, temperature=0, stop="bca", stream=True)) == []
-    assert list(generate(speaker(CYCLE), "c", length=6, temperature=0, stop="bca", stream=True)) == ["a"]
     assert list(generate(speaker(in_bytes("aé€"), BYTES), "a", length=6, temperature=0, stream=True)) == ["é", "€", "a"]
     assert list(generate(speaker(VERSE, WORDS), "to", length=3, temperature=0, stream=True)) == [" be", ",", " or"]
 
 
 @pytest.mark.parametrize(
-    ("vocabulary", "stops", "table"),
+    ("vocabulary", "table"),
     [
-        (ABC, ("b", "ca"), ALWAYS),
-        (WORDS, ("be, or", "not"), dict.fromkeys(WORDS.tokens[2:], dict.fromkeys(WORDS.tokens[2:], 1 / 7))),
-        (
-            BYTES,
-            ("é", "ba"),
-            dict.fromkeys(range(2, 258), dict.fromkeys(in_bytes("aé€"), 1 / 6)),
-        ),  # most of it no UTF-8
+        (ABC, ALWAYS),
+        (WORDS, dict.fromkeys(WORDS.tokens[2:], dict.fromkeys(WORDS.tokens[2:], 1 / 7))),
+        (BYTES, dict.fromkeys(range(2, 258), dict.fromkeys(in_bytes("aé€"), 1 / 6))),  # most of it no UTF-8
     ],
 )
-def test_the_pieces_joined_are_the_text(vocabulary, stops, table):
-    model = speaker(table, vocabulary)
+def test_the_pieces_joined_are_the_text(vocabulary, table):
+    model, prompt = speaker(table, vocabulary), "to" if vocabulary is WORDS else "a"
     for seed in range(4):
-        for stop in ((), stops, stops[:1]):
-            options = {"length": 12, "seed": seed, "stop": stop}
-            prompt = "to" if vocabulary is WORDS else "a"
-            assert prompt + "".join(generate(model, prompt, stream=True, **options)) == generate(
-                model, prompt, **options
-            )
+        options = {"length": 12, "seed": seed}
+        assert prompt + "".join(generate(model, prompt, stream=True, **options)) == generate(model, prompt, **options)
 
 
 def test_what_is_left_unfinished_comes_in_the_end():
     assert list(generate(speaker(in_bytes("aé"), BYTES), "a", length=1, temperature=0, stream=True)) == ["\ufffd"]
-    assert list(generate(speaker(CYCLE), "a", length=2, temperature=0, stop="bcx", stream=True)) == ["bc"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -353,10 +281,6 @@ def test_a_prompt_without_a_word_is_refused():
         ({"top_k": 0}, ValueError, "`top_k` must be at least 1"),
         ({"top_p": 0}, ValueError, "`top_p` must lie above 0 and not above 1. Received: 0. Try 0.9"),
         ({"top_p": 1.1}, ValueError, "`top_p` must lie above 0 and not above 1. Received: 1.1"),
-        ({"stop": ["b", ""]}, ValueError, "`stop` must hold texts .*Received: '', .*leave it out"),
-        ({"stop": ""}, ValueError, "`stop` must hold texts .*Received: ''"),
-        ({"stop": None}, TypeError, "`stop` must be a list.*Received: NoneType"),
-        ({"stop": [b"b"]}, TypeError, "`stop` must hold str"),
         ({"seed": -1}, ValueError, "`seed` must be at least 0"),
         ({"seed": 0.5}, TypeError, "`seed` must be a whole number"),
     ],

@@ -45,7 +45,7 @@ def test_what_pandas_has_for_nothing_is_missing(value, expected):
         (5, TypeError, "Received: int"),
         ({"a": "b"}, TypeError, "Received: dict"),
         (pd.DataFrame({"text": ["a"]}), TypeError, "Received: DataFrame.*of a table, pass the column"),
-        (np.array([["a"]]), TypeError, "Received: ndarray"),
+        (np.array([["a"]]), TypeError, r"Received: ndarray of shape \(1, 1\)"),
     ],
 )
 def test_what_is_no_text_is_refused_by_its_position(function, texts, error, message):

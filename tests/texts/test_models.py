@@ -15,7 +15,8 @@ import pytest
 import rnn_toolkit as rt
 from rnn_toolkit import build_language_model, build_text_classifier, classify, fit_vocabulary, generate
 from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
-from rnn_toolkit.texts.layers import Labels, TokenEmbedding
+from rnn_toolkit.networks.labels import Labels
+from rnn_toolkit.texts.layers import TokenEmbedding
 from rnn_toolkit.texts.next_token import NextToken
 
 TEXTS = ["so good", "good good film", "so bad", "bad bad film"]
@@ -231,6 +232,7 @@ def test_what_is_no_vocabulary_is_refused(build):
         (None, TypeError, "`classes` must be a list of labels.*Received: None"),
         (2.0, TypeError, "`classes` must be a list of labels.*Received: 2.0"),
         (True, TypeError, "`classes` must be a list of labels.*Received: True"),
+        (["x", None], ValueError, "`classes` has none at position 1"),
         (1, ValueError, r"`classes` must be two at least, all different. Received: \[0\]. Pass `train.classes`, or"),
         (["x", "x"], ValueError, "`classes` must be two at least, all different"),
         ([], ValueError, r"`classes` must be two at least, all different. Received: \[\]"),

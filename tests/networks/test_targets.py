@@ -1,11 +1,12 @@
 """Labels of any kind become codes in the order of the classes, and weights."""
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
+from rnn_toolkit.networks.targets import encode_labels
 from rnn_toolkit.texts.batches import text_batches
-from rnn_toolkit.texts.labels import encode_labels
 from rnn_toolkit.texts.vocabulary import fit_vocabulary
 
 NAN = float("nan")
@@ -27,6 +28,12 @@ def encoded(labels, classes=None) -> tuple[list, list]:
         (np.array(["b", "a"]), [1, 0], ["a", "b"]),
         (pd.Series(["b", "a"], dtype="category"), [1, 0], ["a", "b"]),
         (pd.Series([True, False], index=[4, 9]), [1, 0], [False, True]),
+        (pd.Series([1.0, 0.0, 1.0]), [1, 0, 1], [0, 1]),  # what is left of a column that had missing ones
+        (pd.Series([2, 1], dtype="Int64"), [1, 0], [1, 2]),
+        (np.array([[0], [1], [1]]), [0, 1, 1], [0, 1]),
+        (pd.DataFrame({"label": pd.Categorical(["b", "a"])}), [1, 0], ["a", "b"]),
+        (keras.ops.convert_to_tensor([3, 2]), [1, 0], [2, 3]),
+        ([np.array(3), np.array(2)], [1, 0], [2, 3]),
     ],
 )
 def test_labels_of_any_kind_are_encoded_in_sorted_order(labels, codes, classes):
@@ -37,6 +44,7 @@ def test_labels_of_any_kind_are_encoded_in_sorted_order(labels, codes, classes):
 def test_labels_are_encoded_in_the_order_of_the_classes():
     assert encoded(["good", "bad"], ["good", "fair", "bad"]) == ([0, 2], ["good", "fair", "bad"])
     assert encoded(["good", "good"], np.array(["bad", "good"])) == ([1, 1], ["bad", "good"])
+    assert encoded([1.0, 0], [False, True]) == ([1, 0], [False, True])
     assert encode_labels([0, 1], None, 2)[0].dtype == np.int32
 
 
@@ -44,7 +52,28 @@ def test_several_labels_a_text_become_ones_and_zeros():
     labels = [["war", "love"], (), {"love"}, np.array(["war", "war"])]
     assert encoded(labels) == ([[1, 1], [0, 0], [1, 0], [0, 1]], ["love", "war"])
     assert encoded([["war"], []], ["war"]) == ([[1], [0]], ["war"])
+    assert encoded([{0, 1}, {1, 0}]) == ([[1, 1], [1, 1]], [0, 1])
+    assert encoded([[0, 1], [1, 0]], [0, 1, 2]) == ([[1, 1, 0], [1, 1, 0]], [0, 1, 2])
     assert encode_labels([["x", "y"]], None, 1)[0].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [[0, 1, 0], [1, 0, 0], [0, 0, 1]],
+        [(1, 1, 0), (0, 0, 0), (0, 1, 1)],
+        [[0, 1], [1, 0], [0, 1]],
+        [np.array([True, False]), np.array([False, True])],
+        np.eye(3, dtype="float32"),
+        pd.get_dummies(pd.Series(["a", "b", "a"])),
+    ],
+    ids=["one-hot", "multi-hot", "two classes", "bools", "an array", "a table"],
+)
+def test_rows_of_ones_and_zeros_are_no_lists_of_labels(labels):
+    with pytest.raises(
+        ValueError, match=r"ones and zeros \(one-hot or multi-hot\), such as \[.* at position 0\. Name "
+    ):
+        encode_labels(labels, None, len(labels))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +84,7 @@ def test_several_labels_a_text_become_ones_and_zeros():
             ["x"] * 3,
             None,
             ValueError,
-            r"`classes` must be two at least.*Received: \['x'\].*Pass texts of another class",
+            r"`classes` must be two at least.*Received: \['x'\].*pass rows of another one too",
         ),
         (["x", "y", "y"], ["x", "y", "x"], ValueError, "`classes` must be two at least, all different"),
         (["x", None, "y"], None, ValueError, "`labels` has none at position 1: None"),
@@ -73,7 +102,9 @@ def test_several_labels_a_text_become_ones_and_zeros():
         ),
         (["x"] * 3, list(range(30)), ValueError, r"`classes` are 0, .*, 19, \.\.\.\. Correct the label"),
         ("xyz", None, TypeError, "`labels` must be a list, a Series or an array.*Received: str"),
-        (np.eye(3), None, TypeError, "`labels` must be .* one entry a text. Received: ndarray"),
+        (np.array([[3, 5], [2, 4], [3, 2]]), None, TypeError, r"one entry a text. Received: ndarray of shape \(3, 2\)"),
+        (np.array([[0.0], [1.0], [NAN]]), None, ValueError, "`labels` has none at position 2: nan"),
+        (pd.Series([0, 1, None], dtype="Int64"), None, ValueError, "`labels` has none at position 2: nan"),
         (["x", "y", "y"], "xy", TypeError, "`classes` must be a list"),
         (["x", "y", "y"], ["x", "y", None], ValueError, "`classes` has none at position 2"),
     ],
@@ -108,5 +139,5 @@ def test_class_weights_that_do_not_fit_the_labels_are_refused(weights):
 
 @pytest.mark.parametrize(("labels", "received"), [(None, "no labels"), ([["yes"], ["no", "yes"]], "lists of labels")])
 def test_class_weights_without_a_label_for_each_text_are_refused(labels, received):
-    with pytest.raises(ValueError, match=f"`class_weight` needs one label for each text. Received: {received}"):
+    with pytest.raises(ValueError, match=f"`class_weight` needs one label for each row. Received: {received}"):
         text_batches(["a", "b"], labels, vocabulary=LETTERS, class_weight="balanced")
