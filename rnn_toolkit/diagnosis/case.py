@@ -14,7 +14,7 @@ from rnn_toolkit.diagnosis.one_batch import overfit_one_batch
 from rnn_toolkit.diagnosis.reading import fitted, some_batches
 from rnn_toolkit.diagnosis.reference_loss import ReferenceLoss
 from rnn_toolkit.diagnosis.restoring import untouched
-from rnn_toolkit.diagnosis.sample import Sample, sample_of, widened
+from rnn_toolkit.diagnosis.sample import FEWEST, Sample, sample_of, widened
 from rnn_toolkit.networks.probing import array, compiled, compiled_forward, named_layers
 from rnn_toolkit.networks.recurrent import cell_of
 from rnn_toolkit.tables.layers import RawUnits
@@ -73,7 +73,7 @@ class Case:
         if not self.layers_of(NextToken):
             count = PROBES if self.history is None else TRAINED_PROBES
             fit = {split: fitted(self.model, data) for split, data in self.data.items()}
-            return _of_one_width(
+            return _of_one_shape(
                 {split: some_batches(one, count, batch_size=size) for split, (one, size) in fit.items()}
             )
         first = {split: some_batches(data, 1)[0] for split, data in self.data.items()}
@@ -287,17 +287,27 @@ class Case:
         return find_learning_rate(self.fresh, self.train_data)
 
 
-def _of_one_width(batches: dict[str, list[tuple]]) -> dict[str, list[tuple]]:
-    """Pad batches of texts to one width: for each width a model would be compiled anew."""
-    flat = [batch for some in batches.values() for batch in some]
-    if not all(isinstance(x, np.ndarray) and x.ndim == 2 and x.dtype.kind == "i" for x, _, _ in flat):
-        return batches
-    width = max(x.shape[1] for x, _, _ in flat)
+def _of_one_shape(batches: dict[str, list[tuple]]) -> dict[str, list[tuple]]:
+    """Cut batches to the same rows, and pad those of texts to one width: for each shape a model is compiled anew."""
+    rows = {split: max(map(_rows, some)) for split, some in batches.items()}
+    if min(rows.values()) >= FEWEST:
+        rows = dict.fromkeys(rows, min(rows.values()))
+    flat = [x for some in batches.values() for x, _, _ in some]
+    is_text = all(isinstance(x, np.ndarray) and x.ndim == 2 and x.dtype.kind == "i" for x in flat)
+    width = max(x.shape[1] for x in flat) if is_text else None
 
-    def padded(one, steps):
-        return widened(one, width) if np.ndim(one) > 1 and one.shape[1] == steps else one
+    def shaped(batch, rows):
+        def cut(one):
+            is_wide = is_text and np.ndim(one) > 1 and one.shape[1] == batch[0].shape[1]
+            return None if one is None else (widened(one, width) if is_wide else one)[:rows]
+
+        return keras.tree.map_structure(cut, batch)
 
     return {
-        split: [tuple(padded(one, batch[0].shape[1]) for one in batch) for batch in some]
+        split: [shaped(batch, rows[split]) for batch in some if _rows(batch) >= rows[split]]
         for split, some in batches.items()
     }
+
+
+def _rows(batch) -> int:
+    return len(keras.tree.flatten(batch[0])[0])

@@ -74,30 +74,25 @@ def overfit_one_batch(
     data, rows = fitted(model, data)
     batch = _varied_rows(model, some_batches(data, 4, batch_size=rows), batch_size)
     inside = getattr(model.optimizer, "inner_optimizer", None)
-    regularizers = [(variable, variable.regularizer) for variable in model.trainable_variables]
     losses, out_of_time = [], False
     with untouched(model):
-        try:
-            for variable, _ in regularizers:
-                variable.regularizer = None
-            _switch_training_off(model)
-            set_optimizer(model, optimizer if inside is None else keras.optimizers.LossScaleOptimizer(optimizer))
-            while len(losses) < steps and not out_of_time:
-                for state in recurrent_states(model):
-                    state.assign(np.zeros(state.shape))
-                losses.append(train_on(model, batch))
-                if len(losses) == 1:
-                    floor, constant = _references(model, batch)
-                    varies = constant - floor > 1e-6 * (losses[0] - floor)  # else all targets are the same
-                    first = min(losses[0], constant) if varies else losses[0]
-                    limit = first - (1 - LEARNT) * abs(first - floor)  # a loss of one's own may begin below zero
-                    begin = time.perf_counter()
-                if losses[-1] <= limit or not np.isfinite(losses[-1]):
-                    break
-                out_of_time = time.perf_counter() - begin > seconds
-        finally:
-            for variable, regularizer in regularizers:
-                variable.regularizer = regularizer
+        for variable in model.trainable_variables:
+            variable.regularizer = None
+        _switch_training_off(model)
+        set_optimizer(model, optimizer if inside is None else keras.optimizers.LossScaleOptimizer(optimizer))
+        while len(losses) < steps and not out_of_time:
+            for state in recurrent_states(model):
+                state.assign(np.zeros(state.shape))
+            losses.append(train_on(model, batch))
+            if len(losses) == 1:
+                floor, constant = _references(model, batch)
+                varies = constant - floor > 1e-6 * (losses[0] - floor)  # else all targets are the same
+                first = min(losses[0], constant) if varies else losses[0]
+                limit = first - (1 - LEARNT) * abs(first - floor)  # a loss of one's own may begin below zero
+                begin = time.perf_counter()
+            if losses[-1] <= limit or not np.isfinite(losses[-1]):
+                break
+            out_of_time = time.perf_counter() - begin > seconds
     table = pd.DataFrame({"loss": losses}, index=pd.RangeIndex(1, len(losses) + 1, name="step"))
     final = float(table["loss"].min())
     table.attrs = {"initial": losses[0], "final": final, "floor": floor, "constant": constant}

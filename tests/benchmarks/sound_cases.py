@@ -737,9 +737,9 @@ def tagger(random):
         tags.append(marks)
     vocabulary = rt.fit_vocabulary([" ".join(words) for words in sentences[:400]])
     train = rt.tag_batches(sentences[:400], tags[:400], vocabulary=vocabulary, batch_size=32, shuffle=True)
-    validation = rt.tag_batches(sentences[400:], tags[400:], vocabulary=vocabulary, tags=train.tags)
+    validation = rt.tag_batches(sentences[400:], tags[400:], vocabulary=vocabulary, classes=train.classes)
     cells = rt.recurrent_layers("lstm", (12,), bidirectional=True, return_sequences=True)
-    return rt.build_tagger(vocabulary, train.tags, cells, embedding=8), train, validation
+    return rt.build_tagger(vocabulary, train.classes, cells, embedding=8), train, validation
 
 
 @sound
