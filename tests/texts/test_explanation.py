@@ -76,9 +76,9 @@ def test_an_explanation_leaves_the_model_as_it_was(given):
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        (["good"], TypeError, "`text` must be one text, a str. Received: list. Explain several one by one"),
-        (None, TypeError, "`text` must be one text, a str. Received: NoneType"),
-        (b"good", TypeError, "`text` must be one text, a str. Received: bytes"),
+        (["good"], TypeError, "`text` must hold str. Received at position 0: list"),
+        (None, ValueError, "`text` has no text at position 0: None"),
+        (b"good", TypeError, "`text` must hold str. Received at position 0: bytes"),
         ("", ValueError, "`text` holds no token to explain: ''. Pass a text with words"),
         (" \n", ValueError, "`text` holds no token to explain"),
         ("\ud800", ValueError, "`text` holds half a character"),
