@@ -1,20 +1,24 @@
-"""rnn_toolkit: recurrent networks in Keras that work, from a table or a pile of texts to an honest score.
+"""rnn_toolkit: recurrent networks in Keras that work, from a table, a pile of texts or a set of recordings
+to an honest score.
 
 In working order:
 
 - tables: `datasets`, `ForecastTask`, `split_by_time`, `Windows`, `check_leakage`
 - texts: `fit_vocabulary`, `Vocabulary`, `load_word_vectors`, `text_batches`, `tag_batches`, `language_model_batches`,
   `pad`
+- signals: `read_recordings`, `read_ts`, `cut_sequences`, `split_by_group`, `check_groups`, `sequence_batches`,
+  `transcript_batches`
 - models: `recurrent_layers`, `build_forecaster`, `build_text_classifier`, `build_tagger`, `build_language_model`,
-  `WeightDrop`, `ActivationRegularization`, `make_optimizer`
+  `build_sequence_classifier`, `build_ctc_recognizer`, `check_transcripts`, `StridedConvolution`, `SpecAugment`,
+  `MeanSubtraction`, `WeightDrop`, `ActivationRegularization`, `make_optimizer`
 - training: `train`, `load_best`, `load_history`, `default_callbacks`, `callbacks`, `Monitor`,
   `classifier_from_language_model`, `fine_tune`
-- judgement: `backtest`, `score`, `score_tags`, `score_language_model`
+- judgement: `backtest`, `score`, `score_tags`, `score_language_model`, `score_labels`, `score_transcripts`
 - diagnosis: `diagnose`, `gradient_flow`, `layer_statistics`, `find_learning_rate`, `overfit_one_batch`
-- use: `forecast`, `conformalize`, `classify`, `explain_text`, `tag`, `generate`,
-  `next_token_probabilities`, `copied_share`
-- pictures: `plot_history`, `plot_schedule`, `plot_forecast`, `plot_errors`, `plot_explanation`,
-  `plot_gradient_flow`, `plot_learning_rates`
+- use: `forecast`, `conformalize`, `classify`, `explain_text`, `tag`, `generate`, `next_token_probabilities`,
+  `copied_share`, `transcribe`, `align`, `label_steps`, `stream`
+- pictures: `plot_history`, `plot_schedule`, `plot_forecast`, `plot_errors`, `plot_explanation`, `plot_confusion`,
+  `plot_spectrogram`, `plot_gradient_flow`, `plot_learning_rates`
 """
 
 try:
@@ -26,6 +30,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from rnn_toolkit import datasets
+from rnn_toolkit.datasets.files import read_recordings, read_ts
 from rnn_toolkit.diagnosis.diagnose import diagnose
 from rnn_toolkit.diagnosis.dry_runs import find_learning_rate
 from rnn_toolkit.diagnosis.gradients import gradient_flow
@@ -35,7 +40,16 @@ from rnn_toolkit.diagnosis.plots import plot_gradient_flow, plot_learning_rates
 from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
 from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.padding import pad
+from rnn_toolkit.networks.recognition import classify
 from rnn_toolkit.networks.recurrent import recurrent_layers
+from rnn_toolkit.signals.batches import sequence_batches, transcript_batches
+from rnn_toolkit.signals.evaluation import score_labels, score_transcripts
+from rnn_toolkit.signals.layers import MeanSubtraction, SpecAugment, StridedConvolution
+from rnn_toolkit.signals.models import build_ctc_recognizer, build_sequence_classifier, check_transcripts
+from rnn_toolkit.signals.plots import plot_confusion, plot_spectrogram
+from rnn_toolkit.signals.recognition import align, label_steps, transcribe
+from rnn_toolkit.signals.sequences import check_groups, cut_sequences, split_by_group
+from rnn_toolkit.signals.streaming import stream
 from rnn_toolkit.tables.evaluation import backtest, score
 from rnn_toolkit.tables.forecasting import conformalize, forecast
 from rnn_toolkit.tables.leakage import check_leakage
@@ -49,7 +63,7 @@ from rnn_toolkit.texts.explanation import explain_text
 from rnn_toolkit.texts.generation import generate, next_token_probabilities
 from rnn_toolkit.texts.models import build_language_model, build_tagger, build_text_classifier
 from rnn_toolkit.texts.plots import plot_explanation
-from rnn_toolkit.texts.recognition import classify, tag
+from rnn_toolkit.texts.recognition import tag
 from rnn_toolkit.texts.streams import language_model_batches
 from rnn_toolkit.texts.tags import tag_batches
 from rnn_toolkit.texts.transfer import classifier_from_language_model
@@ -65,21 +79,30 @@ from rnn_toolkit.training.train import load_best, load_history, train
 __all__ = [
     "ActivationRegularization",
     "ForecastTask",
+    "MeanSubtraction",
     "Monitor",
+    "SpecAugment",
+    "StridedConvolution",
     "Vocabulary",
     "WeightDrop",
     "Windows",
+    "align",
     "backtest",
+    "build_ctc_recognizer",
     "build_forecaster",
     "build_language_model",
+    "build_sequence_classifier",
     "build_tagger",
     "build_text_classifier",
     "callbacks",
+    "check_groups",
     "check_leakage",
+    "check_transcripts",
     "classifier_from_language_model",
     "classify",
     "conformalize",
     "copied_share",
+    "cut_sequences",
     "datasets",
     "default_callbacks",
     "diagnose",
@@ -90,6 +113,7 @@ __all__ = [
     "forecast",
     "generate",
     "gradient_flow",
+    "label_steps",
     "language_model_batches",
     "layer_statistics",
     "load_best",
@@ -99,6 +123,7 @@ __all__ = [
     "next_token_probabilities",
     "overfit_one_batch",
     "pad",
+    "plot_confusion",
     "plot_errors",
     "plot_explanation",
     "plot_forecast",
@@ -106,13 +131,23 @@ __all__ = [
     "plot_history",
     "plot_learning_rates",
     "plot_schedule",
+    "plot_spectrogram",
+    "read_recordings",
+    "read_ts",
     "recurrent_layers",
     "score",
+    "score_labels",
     "score_language_model",
     "score_tags",
+    "score_transcripts",
+    "sequence_batches",
+    "split_by_group",
     "split_by_time",
+    "stream",
     "tag",
     "tag_batches",
     "text_batches",
     "train",
+    "transcribe",
+    "transcript_batches",
 ]

@@ -23,6 +23,8 @@ SMALL: dict[str, dict[str, object]] = {
     "04_is_the_customer_happy": {"epochs": 2, "seeds": [0]},
     "05_a_network_that_writes": {"units": 16, "epochs": 1, "length": 20},
     "06_why_does_it_not_learn": {"epochs": 3, "long_epochs": 20},
+    "07_pictures_and_sensors": {"epochs": 3, "weather_epochs": 1},
+    "08_hear_the_digit": {"epochs": 2, "string_epochs": 1, "num_strings": 32, "units": 16},
 }
 
 each_source = pytest.mark.parametrize("source", SOURCES, ids=[source.stem for source in SOURCES])

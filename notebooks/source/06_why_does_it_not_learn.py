@@ -385,9 +385,6 @@ assert len(results) == 6 and len(healthy) <= epochs
 # Classes are numbered from 0, and each needs an output; words are numbered, and each needs a row in the embedding. A
 # number beyond gives nonsense, often without an error.
 #
-# ### constant inputs
-# No column ever changes. A network that is shown the same thing each time can only give the same answer.
-#
 # ### loss and activation
 # The last activation makes numbers of one kind, and the loss expects another, such as probabilities. Softmax goes with
 # categorical cross-entropy, sigmoid with binary cross-entropy, no activation with squared or absolute errors.
@@ -483,15 +480,8 @@ assert len(results) == 6 and len(healthy) <= epochs
 # ### overfitting
 # The network has learnt its rows by heart instead of what they have in common: good on training rows, bad on others.
 #
-# ### initial loss
-# Before any training the loss should be about that of a guess. Much more says that the scale of targets, inputs or
-# starting weights is off.
-#
 # ### cannot overfit one batch
 # Not even a few rows can be learnt by heart, which any sound network does within seconds. Something stands in the way.
-#
-# ### worse than the baseline
-# Repeating the last value forecasts better than the network does.
 #
 # ### no better than a constant
 # The training loss never got below that of always giving the same answer. This is the symptom; the cause mostly is

@@ -27,6 +27,8 @@ class Source(NamedTuple):
     member: str = ""  # the file or the folder wanted from an archive
     file_pattern: str = ""  # what the paths of the wanted files within that folder look like
     num_files: int = 1
+    fewest: int | None = None  # where folders in the cache with fewer files are sound, too
+    hashed: str = ".*"  # the files of a folder that its checksum is of
 
 
 SOURCES = {
@@ -82,6 +84,55 @@ SOURCES = {
         file_pattern=r"[A-Za-z]+\.txt",
         num_files=18,
     ),
+    **{
+        f"japanese_vowels_{part}": Source(
+            path=f"japanese_vowels/JapaneseVowels_{part.upper()}.ts",
+            url="https://timeseriesclassification.com/aeon-toolkit/JapaneseVowels.zip",
+            max_bytes=10 * MEGABYTE,
+            sha256=(sha256,),
+            member=f"JapaneseVowels_{part.upper()}.ts",
+        )
+        for part, sha256 in (
+            ("train", "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd"),
+            ("test", "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462"),
+        )
+    },
+    **{
+        f"mnist_{part}_{kind}": Source(
+            path=f"mnist/{name}-ubyte.gz",
+            url=f"https://storage.googleapis.com/cvdf-datasets/mnist/{name}-ubyte.gz",
+            max_bytes=11 * MEGABYTE,
+            sha256=(sha256,),
+        )
+        for part, kind, name, sha256 in (
+            (
+                "train",
+                "images",
+                "train-images-idx3",
+                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            ),
+            (
+                "train",
+                "digits",
+                "train-labels-idx1",
+                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            ),
+            ("test", "images", "t10k-images-idx3", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+            ("test", "digits", "t10k-labels-idx1", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+        )
+    },
+    "spoken_digits": Source(
+        path="fsdd/recordings",
+        url="https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",
+        max_bytes=50 * MEGABYTE,
+        # The publisher states no checksum. This one is that of four speakers; the set once had no more.
+        sha256=("f3e761b28fe6317fba40067385de3932585adaa7bfb9ad5b0c826529d0c64bb7",),
+        member="free-spoken-digit-dataset-1.0.10/recordings",
+        file_pattern=r"[0-9]_[a-z]+_[0-9]+\.wav",  # digit, speaker and number
+        num_files=3_000,
+        fewest=2_000,
+        hashed=r"[0-9]_(george|jackson|lucas|nicolas)_[0-9]+\.wav",
+    ),
     "tiny_shakespeare": Source(
         path="tinyshakespeare/input.txt",
         url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
@@ -96,6 +147,8 @@ def cache_dir() -> Path:
 
     It holds a folder per set: `ett/ETTh1.csv`, `m4/Hourly-train.csv`, `m4/Hourly-test.csv`,
     `beijing_pm25/pollution.csv`, `tinyshakespeare/input.txt`, plain or compressed with gzip (`.csv.gz`, `.txt.gz`),
+    `japanese_vowels/JapaneseVowels_TRAIN.ts` and `..._TEST.ts`, `mnist/train-images-idx3-ubyte.gz` and its three
+    siblings, `fsdd/recordings`,
     `imdb/aclImdb` (with `train/neg`, `train/pos`, `test/neg` and `test/pos`) and `names`. It need not exist yet.
     """
     return Path(os.environ.get("RNN_TOOLKIT_DATA") or "~/.cache/rnn_toolkit").expanduser()
@@ -123,14 +176,17 @@ def fetch_folder(name: str) -> tuple[Path, list[str]]:
     path = cache_dir() / source.path
     if not path.is_dir():
         _download(source, path)
-    files = [one.relative_to(path).as_posix() for one in sorted(path.rglob("*.txt"))]
+    files = [one.relative_to(path).as_posix() for one in sorted(path.rglob("*"))]
     files = [one for one in files if re.fullmatch(source.file_pattern, one)]
-    if len(files) != source.num_files:
+    if not (source.fewest or source.num_files) <= len(files) <= source.num_files:
         raise ValueError(
             f"{path} is not complete: it has {len(files):,} of {source.num_files:,} files. "
             "Delete the folder and call again; it is then downloaded anew."
         )
-    if source.sha256 and _sha256([path / one for one in files]) not in source.sha256:
+    if (
+        source.sha256
+        and _sha256([path / one for one in files if re.fullmatch(source.hashed, one)]) not in source.sha256
+    ):
         warnings.warn(
             f"The files in {path} are not byte for byte those that this package describes: counts and scores may "
             "differ from those written down.",
@@ -161,12 +217,12 @@ def _download(source: Source, path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".download-", dir=path.parent) as folder:
         try:
             log.setLevel("WARNING")  # it would name the temporary folder
-            known_hash = source.archive_sha256 if source.member else source.sha256[0]
-            received = Path(
-                pooch.retrieve(source.url, known_hash, "received", folder, downloader=_Capped(source.max_bytes))
-            )
+            name, downloader = f"received{path.suffix}", _Capped(source.max_bytes)
+            received = Path(pooch.retrieve(source.url, source.archive_sha256, name, folder, downloader=downloader))
             if source.member:
                 received = _unpack(received, source, Path(folder, "unpacked"))
+            if received.is_file() and _sha256([received]) not in source.sha256:
+                raise ValueError(f"its {source.member or 'content'} does not have the SHA-256 {source.sha256[0]}")
         except requests.RequestException as error:
             raise ConnectionError(
                 f"{source.url} could not be downloaded ({type(error).__name__}). Connect to the network and call "
@@ -228,8 +284,6 @@ def _unpack(archive_path: Path, source: Source, target: Path) -> Path:
             shutil.copyfileobj(content, file)
     if num_files != source.num_files:
         raise ValueError(f"its {source.member} has {num_files:,} of {source.num_files:,} plain files")
-    if target.is_file() and _sha256([target]) not in source.sha256:
-        raise ValueError(f"its {source.member} does not have the SHA-256 {source.sha256[0]}")
     return target
 
 

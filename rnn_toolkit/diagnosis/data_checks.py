@@ -74,19 +74,6 @@ def labels_out_of_range(case: Case) -> Finding | None:
     return None
 
 
-@check("constant inputs")
-def constant_inputs(case: Case) -> Finding | None:
-    """Inputs that never change."""
-    x = case.train.x
-    if not case.is_sequence or len(x) < FEWEST or np.ptp(x, axis=(0, 1)).max() != 0:
-        return None
-    return error(
-        f"None of the {x.shape[2]} input features ever changes in the {len(x):,} training rows looked at.",
-        "A network that is shown the same thing each time can only answer with a constant.",
-        "Look at how the inputs are made, `pd.DataFrame(x[0]).describe()`, from the table on.",
-    )
-
-
 @check("masked rows")
 def masked_rows(case: Case) -> Finding | None:
     """Rows in which nothing is left to read, or which count for nothing."""

@@ -4,7 +4,6 @@ import numpy as np
 
 from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
-from rnn_toolkit.tables.windows import Windows
 
 
 @check("divergence", needs="history")
@@ -192,31 +191,6 @@ def stopped_too_early(case: Case) -> Finding | None:
         f"After {epochs} epoch{'s' * (epochs > 1)} the {name} loss was {seen}.",
         "The training ended before it was done.",
         f"Train on: `rt.train(model, train, validation, epochs={max(10 * epochs, 30)})`; it stops in time.",
-    )
-
-
-@check("worse than the baseline", needs="history")
-def worse_than_the_baseline(case: Case) -> Finding | None:
-    """A network that the last value beats."""
-    train = case.train_data
-    validation = case.batches.get("validation")
-    if validation is None or not isinstance(train, Windows) or case.loss is None:
-        return None
-    places = [train.feature_names.index(name) for name in train.task.target if name in train.feature_names]
-    if len(places) != len(train.task.target):
-        return None
-    last = []
-    for (x, y, _), out in zip(validation, case.outputs["validation"], strict=True):
-        copied = np.repeat(x[:, -1:, places], y.shape[1], axis=1)
-        copied = copied.reshape(copied.shape + (1,) * (out.ndim - copied.ndim))
-        last.append(np.broadcast_to(copied, out.shape))
-    naive = case.mean_loss("validation", last)
-    if not case.losses["validation"] > case.limits["baseline"] * naive:
-        return None
-    return warning(
-        f"The validation loss is {case.losses['validation']:.3g}; repeating the last value has {naive:.3g}.",
-        "A forecast that the last value beats is worth nothing, however small its loss looks.",
-        'Let the network forecast changes: `rt.build_forecaster(train, normalization="last")`.',
     )
 
 

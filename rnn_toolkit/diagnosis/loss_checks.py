@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from rnn_toolkit.diagnosis.case import Case
-from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
+from rnn_toolkit.diagnosis.findings import Finding, check, error, percent
 
 BOUNDS = dict.fromkeys(("sigmoid", "hard_sigmoid", "softmax"), (0.0, 1.0)) | {"tanh": (-1.0, 1.0)}
 BOUNDS |= dict.fromkeys(("relu", "softplus"), (0.0, np.inf))
@@ -131,20 +131,4 @@ def _for_ctc(case: Case, y, outputs, activation: str) -> Finding | None:
         f"The longest labels need {int(needed.max())} steps, but the outputs have {outputs.shape[1]}.",
         "CTC gives each label a step of its own, and one between equal neighbours; what does not fit is never learnt.",
         "Shorten the inputs less before the recurrent layers (smaller strides), or leave such rows out.",
-    )
-
-
-@check("initial loss")
-def initial_loss(case: Case) -> Finding | None:
-    """A fresh network that does far worse than a constant."""
-    if case.has_trained or case.history is not None or "training" not in case.constant_losses:
-        return None
-    now, floor = case.losses["training"], case.constant_losses["training"]
-    if not np.isfinite(now) or not floor > 0 or now / floor <= case.limits["initial_loss"]:
-        return None
-    wanted = f", and log({case.width}) = {np.log(case.width):.2f} knows nothing" if case.kind == "classes" else ""
-    return warning(
-        f"Before any training the loss is {now:.3g}; the best constant has {floor:.3g}{wanted}.",
-        "The first guesses are far off and sure of themselves: targets or inputs out of scale, or too large a start.",
-        "Scale targets and inputs by the training rows, and start the last layer as Keras does.",
     )

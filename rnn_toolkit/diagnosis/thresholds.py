@@ -18,7 +18,6 @@ SOURCES = {
     "Goodfellow": "Goodfellow et al., 2016, 'Deep learning', 8.4: units must start different",
     "He": "He and Garcia, 2009, 'Learning from imbalanced data', IEEE TKDE 21(9): 10 to 1 and beyond",
     "Karpathy 2015": "Karpathy et al., 2015, arXiv:1506.02078, show healthy ones; calibrated",
-    "Karpathy 2019": "Karpathy, 2019, 'A recipe for training neural networks': verify loss at init; calibrated",
     "Karpathy CS231n": "Karpathy, CS231n, 'Neural Networks Part 3': about 1e-3; calibrated, sound runs come to 0.01",
     "LeCun": "LeCun et al., 2012, 'Efficient BackProp': mean 0 and deviation 1; ten times that shuts the gates",
     "Merity": "Merity et al., 2018, take 70, Zaremba et al., 2014, arXiv:1409.2329, 35 and 20",
@@ -39,7 +38,6 @@ LIMITS: dict[str, dict[str, Threshold]] = {
     "non-finite values": {},
     "constant target": {},
     "labels out of range": {},
-    "constant inputs": {},
     "loss and activation": {"out_of_reach": Threshold(0.01, "share of targets beyond the bounds of the activation")},
     "symmetric initialisation": {
         "identical_units": Threshold(0.5, "share of units of a layer with the weights of another", "Goodfellow"),
@@ -114,11 +112,9 @@ LIMITS: dict[str, dict[str, Threshold]] = {
         "past_best_gap": Threshold(0.1, "what lies between the two, in the best constant's loss"),
         "of_no_use": Threshold(0.9, "best validation loss over the best constant's: of no use for any other row"),
     },
-    "initial loss": {"initial_loss": Threshold(5.0, "untrained loss over the best constant's", "Karpathy 2019")},
     "cannot overfit one batch": {
         "learnt": Threshold(0.7, "best loss over the best constant's: below it, a training came to something"),
     },
-    "worse than the baseline": {"baseline": Threshold(1.05, "validation loss over that of a baseline")},
     "no better than a constant": {"constant": Threshold(0.97, "best loss over that of the best constant")},
 }
 THRESHOLDS = {name: one for row in LIMITS.values() for name, one in row.items()}

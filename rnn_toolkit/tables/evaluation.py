@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from utilsforecast import losses
 
-from rnn_toolkit._checks import has_columns, one_of, whole_number
+from rnn_toolkit._checks import has_columns, one_of
 from rnn_toolkit.tables.baselines import BASELINES, baseline_forecasts, mase_scales
 from rnn_toolkit.tables.layers import raw_units_of
 from rnn_toolkit.tables.windows import Windows
@@ -41,7 +41,6 @@ def backtest(
     windows_or_frame: Windows | pd.DataFrame,
     *,
     baselines: Sequence[str] = BASELINES,
-    batch_size: int = 256,
 ) -> pd.DataFrame:
     """Forecast from every window, and put the truth and simple baselines beside each forecast.
 
@@ -54,7 +53,6 @@ def backtest(
             where the task has no `season_length`), "drift" (line through the first and the last value of the series
             so far), "nlinear" (linear model over the look-back, fitted on the training rows of the same table, and
             left out with a warning where it has none).
-        batch_size: Windows that the model sees at a time.
 
     Returns:
         One row per series, cutoff, step and target: `series`, `cutoff` (last time step the model saw), `time`, `step`
@@ -81,12 +79,11 @@ def backtest(
     baselines = (baselines,) if isinstance(baselines, str) else tuple(baselines)
     for name in baselines:
         one_of(name, "baselines", BASELINES)
-    whole_number(batch_size, "batch_size")
     windows = _windows_to_judge(model, windows_or_frame)
     table, task, starts = windows.table, windows.task, windows.starts
     horizon, num_targets = task.horizon, len(task.target)
     rows = starts[:, None].astype("int64") + np.arange(task.lookback, task.lookback + horizon)  # (windows, horizon)
-    forecasts = _predict(model, windows, batch_size)
+    forecasts = _predict(model, windows)
     for name in baselines:
         values = baseline_forecasts(name, table, starts)
         if values is not None:
@@ -211,11 +208,11 @@ def _windows_to_judge(model, windows_or_frame) -> Windows:
     return windows
 
 
-def _predict(model, windows, batch_size) -> dict[str, np.ndarray]:
+def _predict(model, windows) -> dict[str, np.ndarray]:
     """Return the model's forecasts by column name, each `(windows, horizon, targets)` float32."""
     task, starts, layer = windows.task, windows.starts, raw_units_of(model, required=False)
     quantiles = None if layer is None else layer.quantiles
-    outputs = model.predict(Windows.of_table(windows.table, starts, batch_size=batch_size), verbose=0)
+    outputs = model.predict(Windows.of_table(windows.table, starts, batch_size=256), verbose=0)
     shape = (len(starts), task.horizon, len(task.target)) + ((len(quantiles),) if quantiles else ())
     allowed = [shape] if quantiles else [shape, (len(starts), task.horizon * len(task.target))]
     received = getattr(outputs, "shape", type(outputs).__name__)

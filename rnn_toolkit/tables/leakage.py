@@ -149,7 +149,7 @@ def _share_changed(old, new) -> float:
     return float(((old != new) & ((old == old) | (new == new))).mean())  # NaN is not equal to itself
 
 
-def _target_steps(windows) -> pd.MultiIndex:
+def _target_steps(windows: Windows) -> pd.MultiIndex:
     """Return series and time of every row that is a target of some window."""
     task, table = windows.task, windows.table
     depth = np.zeros(len(table) + 1, dtype="int64")

@@ -24,7 +24,6 @@ def plot_forecast(
     target: str | None = None,
     series: object = None,
     baseline: int | None = None,
-    last: int | None = None,
     ax=None,
 ):
     """Draw a forecast and its intervals behind the rows that led to it, and beside what came true.
@@ -35,10 +34,9 @@ def plot_forecast(
     Args:
         forecast: Table of `forecast`, with or without intervals (`<target>-lo-80`, `<target>-hi-80`).
         frame: The table it was made from. Rows from the first forecast time step on are drawn as what came true.
-        target: Column to draw; `None` for the first. A unit in its name, as in "load [MW]", labels the y-axis.
+        target: Column to draw; `None` for the first.
         series: Series to draw from a table of many; `None` for the first.
         baseline: Rows in one season, to draw the last season of `frame` repeated beside the forecast; `None` for none.
-        last: Rows of history to draw; `None` for four times as many as are forecast, and at least 30.
         ax: Matplotlib Axes to draw on; `None` makes a figure.
 
     Returns:
@@ -46,7 +44,7 @@ def plot_forecast(
 
     Raises:
         TypeError: If a table is no DataFrame, its time is neither timestamps nor whole numbers, the times of the two
-            tables do not compare, or `baseline` or `last` has the wrong type.
+            tables do not compare, or `baseline` has the wrong type.
         ValueError: If `forecast` has lost its roles, a table has no rows or lacks a column, a time repeats, `target` or
             `series` is unknown, or the history is shorter than the season of the `baseline`.
 
@@ -59,7 +57,6 @@ def plot_forecast(
         ('load: 2 days ahead', ['history', 'forecast', 'seasonal naive'])
     """
     check_table(forecast, "forecast")
-    last = None if last is None else whole_number(last, "last")
     time, series_column, targets, frequency = _roles(forecast)
     target = targets[0] if target is None else target
     one_of(target, "target", targets)
@@ -70,7 +67,7 @@ def plot_forecast(
         history, actual = _past_and_truth(frame, target, time, series_column, series, ahead)
     beside = None if baseline is None else _seasonal_naive(baseline, len(ahead), history, frequency)
     bands = _bands(forecast.iloc[places], target)
-    shown = history.tail(max(4 * len(ahead), 30) if last is None else last)
+    shown = history.tail(max(4 * len(ahead), 30))
 
     ax = axes_of(ax)
     marker, edge = ("o", 8) if len(ahead) == 1 else (None, 0)  # a single step has neither length nor area
@@ -88,9 +85,8 @@ def plot_forecast(
         _draw(ax, _with_gaps(actual, frequency), "actual", color=INK, linewidth=1, zorder=3, **dots)
     _time_ticks(ax, ahead.index)
     units = UNITS.get(str(frequency).partition("-")[0], "steps")
-    name, unit = _name_and_unit(target)
-    subject = name if series_column is None else f"{series}, {name}"
-    finish(ax, f"{subject}: {len(ahead)} {units if len(ahead) > 1 else units[:-1]} ahead", unit)
+    subject = target if series_column is None else f"{series}, {target}"
+    finish(ax, f"{subject}: {len(ahead)} {units if len(ahead) > 1 else units[:-1]} ahead", target)
     if len(history):
         mark(ax, _x(history.index)[-1], "cutoff", before=True)
     return ax
@@ -130,8 +126,7 @@ def plot_errors(backtest: pd.DataFrame, *, target: str | None = None, ax=None):
         ax.plot(errors.index, errors[forecaster], label=forecaster.replace("_", " "), marker=marker, **style)
     ax.set_ylim(bottom=0)
     whole_ticks(ax, errors.index, "steps ahead")
-    name, unit = _name_and_unit(target)
-    finish(ax, f"{name}: mean absolute error by steps ahead", unit)
+    finish(ax, f"{target}: mean absolute error by steps ahead", target)
     return ax
 
 
@@ -215,12 +210,6 @@ def _with_gaps(values, frequency) -> pd.Series:
     if frequency is None:
         return values
     return values.reindex(values.index.union(regular_axis(values.index[0], values.index[-1], frequency)))
-
-
-def _name_and_unit(target) -> tuple[str, str]:
-    """Split "load [MW]" into name and unit; without a unit, the name stands for it."""
-    match = re.fullmatch(r"(.+?)\s*(?:\[(.+)\]|\((.+)\))", str(target))
-    return (match[1], match[2] or match[3]) if match else (str(target), str(target))
 
 
 def _x(times) -> np.ndarray:

@@ -2,24 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import keras
 import numpy as np
 
-from rnn_toolkit._checks import one_of, whole_number
+from rnn_toolkit._checks import whole_number
+from rnn_toolkit.networks.batches import BucketedBatches
+from rnn_toolkit.networks.targets import encode_labels, sample_weights
 from rnn_toolkit.texts.inputs import checked_texts
-from rnn_toolkit.texts.labels import encode_labels, sample_weights
 from rnn_toolkit.texts.vocabulary import PADDING, UNKNOWN, Vocabulary, check_vocabulary
 
 
-class RepeatableBatches(keras.utils.PyDataset):
-    """Batches that depend on their index and on the epoch alone, so that each can be had again."""
-
-    def on_epoch_end(self):
-        """Go on to the next epoch; Keras calls this."""
-        self.set_epoch(self.epoch + 1)
-
-
-class TextBatches(RepeatableBatches):
+class TextBatches(BucketedBatches):
     """Right-padded batches of texts; made by `text_batches`.
 
     Attributes:
@@ -34,37 +26,12 @@ class TextBatches(RepeatableBatches):
     def __init__(
         self, codes, lengths, targets, *, weights=None, classes, vocabulary, batch_size, bucket, shuffle, seed
     ):
-        super().__init__()
         if not len(lengths):
             raise ValueError("`texts` is empty. Pass at least one text.")
-        one_of(bucket, "bucket", ("auto", True, False))
-        self.lengths, self.targets, self.weights, self.classes = np.maximum(lengths, 1), targets, weights, classes
-        self.vocabulary, self.batch_size = vocabulary, batch_size
+        super().__init__(np.maximum(lengths, 1), batch_size=batch_size, bucket=bucket, shuffle=shuffle, seed=seed)
+        self.targets, self.weights, self.classes, self.vocabulary = targets, weights, classes, vocabulary
         self._codes = np.insert(codes, np.cumsum(lengths)[lengths == 0], UNKNOWN)
         self._starts = np.cumsum(self.lengths) - self.lengths
-        self._bucket, self._shuffle, self._seed = shuffle if bucket == "auto" else bucket, shuffle, seed
-        self.set_epoch(0)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Go to an epoch, counted from 0; its order depends on the seed and the epoch alone."""
-        generator = np.random.default_rng([self._seed, epoch])
-        order = np.arange(len(self.lengths))
-        if self._shuffle:
-            generator.shuffle(order)
-        if self._bucket:  # the order among texts of one width stays
-            order = order[np.argsort(_width(self.lengths[order]), kind="stable")]
-        batches = np.split(order, range(self.batch_size, len(order), self.batch_size))
-        if self._bucket and self._shuffle:
-            batches = [batches[place] for place in generator.permutation(len(batches))]
-        widths = [int(_width(self.lengths[rows].max())) for rows in batches]
-        # From the first two batches Keras tells TensorFlow whether widths differ (data_adapter_utils.py,
-        # NUM_BATCHES_FOR_TENSOR_SPEC); if these are alike, a batch of another width ends the training with an error.
-        if len(widths) > 1 and widths[0] == widths[1] and _width(self.lengths.min()) < _width(self.lengths.max()):
-            widths[0] = int(_width(widths[0] + 1))
-        self.epoch, self._batches = epoch, list(zip(batches, widths, strict=True))
-
-    def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
 
     def __getitem__(self, index):
         x = self._padded(self._codes, index, PADDING)
@@ -81,16 +48,6 @@ class TextBatches(RepeatableBatches):
     def __repr__(self) -> str:
         classes = "no" if self.classes is None else len(self.classes)
         return f"{type(self).__name__}({len(self.lengths):,} texts, {classes} classes, {len(self)} batches)"
-
-    @property
-    def order(self) -> np.ndarray:
-        """Place of each row's text in `texts`, batch after batch, in the present epoch."""
-        return np.concatenate([rows for rows, _ in self._batches])
-
-    @property
-    def padding(self) -> float:
-        """Share of padding in the batches of the present epoch."""
-        return 1 - int(self.lengths.sum()) / sum(len(rows) * width for rows, width in self._batches)
 
 
 def text_batches(
@@ -159,12 +116,6 @@ def text_batches(
         lengths = np.minimum(lengths, length)
     options = {"batch_size": batch_size, "bucket": bucket, "shuffle": shuffle, "seed": seed, "weights": weights}
     return TextBatches(codes, lengths, targets, classes=classes, vocabulary=vocabulary, **options)
-
-
-def _width(lengths):
-    """Round lengths up to the widths that batches have; see `text_batches`."""
-    step = np.maximum(2 ** np.ceil(np.log2(lengths)) / 8, 8).astype("int64")
-    return -(-lengths // step) * step
 
 
 def check_options(vocabulary, *, seed, **counts):

@@ -15,9 +15,9 @@ from keras import ops
 from scipy.special import log_softmax
 
 from rnn_toolkit._checks import has_columns, whole_number
+from rnn_toolkit.networks.labels import find_layer
+from rnn_toolkit.networks.targets import plain_rows
 from rnn_toolkit.texts.inputs import checked_texts
-from rnn_toolkit.texts.labels import plain_rows
-from rnn_toolkit.texts.layers import text_layer_of
 from rnn_toolkit.texts.next_token import NextToken, reader_of
 from rnn_toolkit.texts.streams import encode_joined
 from rnn_toolkit.texts.tags import tag_rows
@@ -169,7 +169,7 @@ def score_language_model(model: keras.Model, test: str | Iterable[str], *, train
         Ney, Essen and Kneser, 1994, "On structuring probabilistic dependences in stochastic language modelling",
         Computer Speech and Language 8(1).
     """
-    core = text_layer_of(model, NextToken)
+    core = find_layer(model, NextToken)
     vocabulary = core.embedding.vocabulary
     learnt, codes = encode_joined(train, vocabulary, name="train"), encode_joined(test, vocabulary, name="test")
     if len(codes) < 2:

@@ -8,8 +8,8 @@ import pandas as pd
 from scipy.special import softmax
 
 from rnn_toolkit._checks import whole_number
+from rnn_toolkit.networks.labels import find_layer
 from rnn_toolkit.texts.inputs import checked_texts
-from rnn_toolkit.texts.layers import text_layer_of
 from rnn_toolkit.texts.next_token import NextToken, reader_of
 from rnn_toolkit.texts.sampling import Sampler
 from rnn_toolkit.texts.vocabulary import PADDING
@@ -106,7 +106,7 @@ class _Reader:
     """Read tokens with states in and out."""
 
     def __init__(self, model):
-        self._core = text_layer_of(model, NextToken)
+        self._core = find_layer(model, NextToken)
         self.vocabulary = self._core.embedding.vocabulary
 
     def read(self, codes, states):

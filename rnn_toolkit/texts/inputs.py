@@ -1,26 +1,8 @@
 """Texts as people have them: lists, columns, missing ones."""
 
-from collections.abc import Iterable, Mapping
-
 import numpy as np
-import pandas as pd
 
-
-def listed(values, name) -> list:
-    """Return what has one entry a text as a list, or say that it has not."""
-    is_list = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
-    if not is_list or getattr(values, "ndim", 1) != 1:
-        shape = f" of shape {tuple(values.shape)}" if hasattr(values, "shape") else ""
-        raise TypeError(
-            f"`{name}` must be a list, a Series or an array with one entry a text. Received: {type(values).__name__}"
-            f"{shape}. Put a single one into a list; of a table, pass the column."
-        )
-    return list(values)
-
-
-def is_missing(value) -> bool:
-    """Return whether a value is `None`, NaN or another sign that pandas has for what is not there."""
-    return np.ndim(value) == 0 and pd.isna(value)
+from rnn_toolkit.networks.targets import is_missing, listed
 
 
 def checked_texts(texts, name="texts") -> list[str]:

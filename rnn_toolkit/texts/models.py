@@ -1,20 +1,20 @@
 """From a vocabulary to compiled Keras models that classify texts, tag them, or say what comes next."""
 
 import functools
-import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
 from rnn_toolkit._checks import whole_number
+from rnn_toolkit.networks.labels import Labels
 from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.pooling import MaskedPooling
 from rnn_toolkit.networks.recurrent import recurrent_layers
+from rnn_toolkit.networks.targets import checked_classes
 from rnn_toolkit.texts.batches import TextBatches, check_labelled
 from rnn_toolkit.texts.evaluation import TokenAccuracy
-from rnn_toolkit.texts.labels import plain_classes
-from rnn_toolkit.texts.layers import Labels, TokenEmbedding
+from rnn_toolkit.texts.layers import TokenEmbedding
 from rnn_toolkit.texts.next_token import NextToken
 from rnn_toolkit.texts.ngrams import WithEvidence, fit_ngrams
 from rnn_toolkit.texts.vocabulary import Vocabulary, check_vocabulary
@@ -76,7 +76,7 @@ def build_text_classifier(
         Neural Networks 5(2).
     """
     check_vocabulary(vocabulary)
-    classes = _checked_classes(classes, multi_label)
+    classes = checked_classes(classes, multi_label)
     if ngrams is not None:
         whole_number(ngrams, "ngrams")
     if linear is not None:
@@ -139,7 +139,7 @@ def build_tagger(
     """
     check_vocabulary(vocabulary)
     below = [_token_embedding(vocabulary, embedding), keras.layers.SpatialDropout1D(dropout)]
-    above = [*_layers_or_default(layers), Labels(_checked_classes(tags))]
+    above = [*_layers_or_default(layers), Labels(checked_classes(tags))]
     model = keras.Sequential([keras.Input((None,), dtype="int32"), *below, *above], name="tagger")
     if len(model.output_shape) != 3:
         raise ValueError(
@@ -235,13 +235,3 @@ def _layers_or_default(layers):
 def _applied(layers, inputs):
     """Return what layers make of a tensor, one after the other."""
     return functools.reduce(lambda outputs, layer: layer(outputs), layers, inputs)
-
-
-def _checked_classes(classes, multi_label=False) -> list:
-    if isinstance(classes, numbers.Integral) and not isinstance(classes, bool):
-        classes = range(classes)
-    if not isinstance(classes, Iterable) or isinstance(classes, str):
-        raise TypeError(
-            f"`classes` must be a list of labels, or their number. Received: {classes!r}. Pass `train.classes`."
-        )
-    return plain_classes(classes, fewest=2 - multi_label)

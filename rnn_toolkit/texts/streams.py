@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from rnn_toolkit.texts.batches import RepeatableBatches, check_options
+from rnn_toolkit.networks.batches import RepeatableBatches
+from rnn_toolkit.texts.batches import check_options
 from rnn_toolkit.texts.inputs import checked_texts
 from rnn_toolkit.texts.vocabulary import Vocabulary
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from rnn_toolkit.networks.targets import encode_rows, listed
 from rnn_toolkit.texts.batches import TextBatches, check_options
-from rnn_toolkit.texts.inputs import checked_texts, listed
-from rnn_toolkit.texts.labels import encode_rows
+from rnn_toolkit.texts.inputs import checked_texts
 from rnn_toolkit.texts.vocabulary import PADDING, UNKNOWN, Vocabulary
 
 NO_TAG = -1  # code of what is not to be learnt

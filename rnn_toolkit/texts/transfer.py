@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from rnn_toolkit.networks.labels import find_layer
 from rnn_toolkit.texts.batches import TextBatches
-from rnn_toolkit.texts.layers import text_layer_of
 from rnn_toolkit.texts.models import build_text_classifier
 from rnn_toolkit.texts.next_token import NextToken, recurrent_part
 
@@ -55,7 +55,7 @@ def classifier_from_language_model(
 
     Source: Howard and Ruder, 2018, "Universal language model fine-tuning for text classification", ACL.
     """
-    core = text_layer_of(language_model, NextToken)
+    core = find_layer(language_model, NextToken)
     layers = [_copied(layer) for layer in core.stack]
     model = build_text_classifier(
         core.embedding.vocabulary,

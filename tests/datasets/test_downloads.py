@@ -180,6 +180,11 @@ def test_first_call_downloads_with_a_progress_bar_and_the_second_does_not(cache,
     assert [path.name for path in (cache / "ett").iterdir()] == ["ETTh1.csv"]  # nothing temporary is left
 
 
+def test_a_compressed_download_is_known_by_what_is_in_it(cache, publish):
+    publish("mnist_test_digits", gzip.compress(TABLE, compresslevel=1), sha256=(checksum(TABLE),))
+    assert gzip.decompress(fetch("mnist_test_digits").read_bytes()) == TABLE
+
+
 def test_download_with_other_bytes_is_refused_and_not_kept(cache, publish):
     publish("etth1", TABLE, sha256=("0" * 64,))
 

@@ -2,14 +2,11 @@
 
 import keras
 import numpy as np
-import pandas as pd
 import pytest
 from diagnosis.cases import falling, trained_case
 
 import rnn_toolkit as rt
 from rnn_toolkit.diagnosis import history_checks
-from rnn_toolkit.diagnosis.case import Case
-from rnn_toolkit.diagnosis.thresholds import limits
 
 
 def test_a_loss_that_is_not_finite_is_dated():
@@ -99,19 +96,3 @@ def test_a_narrow_network_that_learns_all_rows_badly_underfits():
     case = trained_case(falling(1, 0.6), losses=losses)
     assert "the narrowest layer has 4 units" in history_checks.underfitting(case).evidence
     assert history_checks.underfitting(trained_case(falling(1, 0.1), losses={"training": 0.1})) is None
-
-
-def test_a_forecast_that_the_last_value_beats_is_named():
-    frame = pd.DataFrame({"load": np.arange(200.0)})
-    train, validation, _ = rt.split_by_time(frame, rt.ForecastTask("load", 2, 12))
-    model = rt.build_forecaster(train, rt.recurrent_layers("gru", (2,)))
-    for outputs, is_named in (
-        (lambda y: np.full(y.shape, 1e6, "float32"), True),
-        (lambda y: y.astype("float32"), False),
-    ):
-        case = Case(model, train, validation, pd.DataFrame({"loss": [1.0]}), limits())
-        batches = case.batches.items()
-        vars(case)["outputs"] = {split: [outputs(y) for _, y, _ in some] for split, some in batches}
-        finding = history_checks.worse_than_the_baseline(case)
-        assert (finding is not None) == is_named
-        assert not is_named or "repeating the last value has" in finding.evidence

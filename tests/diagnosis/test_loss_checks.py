@@ -51,9 +51,3 @@ def test_a_loss_that_fits_is_passed_over(outputs, y, loss, activation):
 def test_labels_that_ctc_cannot_place_are_named(y, words):
     outputs = np.zeros((1, 4, 3), "float32")
     assert words in loss_checks.loss_and_activation(outputs_case(outputs, y, loss=keras.losses.CTC())).evidence
-
-
-def test_a_first_loss_far_above_that_of_a_constant_is_named():
-    measured = {"losses": {"training": 9.0}, "constant_losses": {"training": 1.0}}
-    finding = loss_checks.initial_loss(outputs_case([[0.0]], [[1.0]], loss="mse", **measured))
-    assert "the loss is 9; the best constant has 1" in finding.evidence

@@ -88,7 +88,7 @@ def test_backtest_keeps_timestamps_and_their_time_zone():
 
 def test_shuffled_windows_are_judged_in_the_order_of_their_origins():
     train = split(COUNT, TASK)[0]
-    table = backtest(repeat_last(train), train, baselines=(), batch_size=3)
+    table = backtest(repeat_last(train), train, baselines=())
     assert table["cutoff"].tolist() == train.origins["cutoff"].repeat(2).tolist()
     assert table["actual"].tolist() == table["time"].tolist()
     assert table["predicted"].tolist() == table["cutoff"].tolist()
@@ -214,8 +214,6 @@ def test_arguments_are_checked():
         backtest(repeat_last(test), (np.zeros(3), np.zeros(3)))
     with pytest.raises(ValueError, match=r"`baselines` must be one of .*Received: 'nliner'. Did you mean 'nlinear'"):
         backtest(repeat_last(test), test, baselines=("naive", "nliner"))
-    with pytest.raises(ValueError, match=r"`batch_size` must be at least 1. Received: 0"):
-        backtest(repeat_last(test), test, batch_size=0)
 
 
 def test_forecasts_of_another_shape_are_refused():

@@ -81,7 +81,6 @@ def test_forecast_draws_the_last_rows_of_the_history():
     two, ten = ahead([1.0] * 2, "2024-04-10"), ahead([1.0] * 10, "2024-04-10")
     assert lines(plot_forecast(two, frame))["history"][1] == list(range(70, 100))
     assert lines(plot_forecast(ten, frame))["history"][1] == list(range(60, 100))
-    assert lines(plot_forecast(two, frame, last=3))["history"][1] == [97, 98, 99]
 
 
 def test_forecast_keeps_gaps_of_missing_values_and_of_missing_rows():
@@ -195,14 +194,6 @@ def test_forecast_of_months_and_of_one_step():
     assert {line.get_marker() for line in ax.lines if line.get_label() in ("forecast", "seasonal naive")} == {"o"}
 
 
-@pytest.mark.parametrize("column", ["load [MW]", "load (MW)"])
-def test_unit_in_the_name_of_the_target_labels_the_axis(column):
-    ax = plot_forecast(
-        said(ahead().rename(columns={"load": column}), target=column), PAST.rename(columns={"load": column})
-    )
-    assert (ax.get_title("left"), ax.get_ylabel()) == ("load: 2 days ahead", "MW")
-
-
 def test_forecast_leaves_its_tables_as_they_were():
     table, frame = many({"north": 1.0}, "2024-01-05", 2), many({"north": 3.0}, "2024", 4)
     before = table.copy(), frame.copy()
@@ -246,7 +237,6 @@ def test_forecast_that_has_lost_its_roles_is_refused():
         (ahead(), PAST, {"baseline": 5}, ValueError, "season of 5 rows, but 4 lead to the forecast"),
         (ahead(), None, {"baseline": 5}, ValueError, r"but 0 lead to the forecast\. Pass more rows"),
         (ahead(), PAST, {"baseline": "naive"}, TypeError, r"`baseline` must be a whole number\. Received: 'naive'"),
-        (ahead(), PAST, {"last": 0}, ValueError, r"`last` must be at least 1\. Received: 0"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(forecast, frame, options, error, message):

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from rnn_toolkit.networks.dropping import WeightDrop
+from rnn_toolkit.networks.labels import find_layer
 from rnn_toolkit.networks.recurrent import recurrent_layers
 from rnn_toolkit.texts.evaluation import TokenAccuracy, _Counts, copied_share, score_language_model, score_tags
-from rnn_toolkit.texts.layers import text_layer_of
 from rnn_toolkit.texts.models import build_language_model
 from rnn_toolkit.texts.next_token import NextToken
 from rnn_toolkit.texts.vocabulary import fit_vocabulary
@@ -138,7 +138,7 @@ def model_of(texts, unit="character", cell="gru", **options):
 def with_logits(model, logits):
     """Return a model that always gives its tokens these logits, and sees nothing of the text."""
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
-    text_layer_of(model, NextToken).head.bias.assign(logits)
+    find_layer(model, NextToken).head.bias.assign(logits)
     return model
 
 
@@ -153,7 +153,7 @@ def model():
 
 def cost_by_predict(model, text):
     """Return nats a token, from the logits of the whole text at once."""
-    codes = text_layer_of(model, NextToken).embedding.vocabulary.encode(text)
+    codes = find_layer(model, NextToken).embedding.vocabulary.encode(text)
     logits = model.predict(codes[None, :-1], verbose=0)[0].astype("float64")
     log_probabilities = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     return -log_probabilities[np.arange(len(codes) - 1), codes[1:]].mean()

@@ -7,9 +7,10 @@ from texts.by_hand import ABC, LETTERS, array, constant
 
 from rnn_toolkit import fit_vocabulary, pad, recurrent_layers
 from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
+from rnn_toolkit.networks.labels import Labels, find_layer
 from rnn_toolkit.networks.pooling import POOLINGS, MaskedPooling
 from rnn_toolkit.networks.recurrent import CELLS
-from rnn_toolkit.texts.layers import Labels, TokenEmbedding, text_layer_of
+from rnn_toolkit.texts.layers import TokenEmbedding
 from rnn_toolkit.texts.next_token import NextToken
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -125,11 +126,11 @@ def test_a_model_without_the_layer_is_refused_by_name(kind, made_by):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="plain")
     with pytest.raises(
         ValueError,
-        match=rf"Model 'plain' carries no `rnn_toolkit\.texts\.\w+\.{kind.__name__}`\. Build it with {made_by}",
+        match=rf"Model 'plain' carries no `rnn_toolkit\.\w+\.\w+\.{kind.__name__}`\. Build it with {made_by}",
     ):
-        text_layer_of(model, kind)
+        find_layer(model, kind)
 
 
 def test_what_is_no_model_is_refused():
     with pytest.raises(TypeError, match=r"`model` must be a Keras model\. Received: str\. Load one from its file"):
-        text_layer_of("model.keras", NextToken)
+        find_layer("model.keras", NextToken)

@@ -15,7 +15,8 @@ import pytest
 import rnn_toolkit as rt
 from rnn_toolkit import build_language_model, build_text_classifier, classify, fit_vocabulary, generate
 from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
-from rnn_toolkit.texts.layers import Labels, TokenEmbedding
+from rnn_toolkit.networks.labels import Labels
+from rnn_toolkit.texts.layers import TokenEmbedding
 from rnn_toolkit.texts.next_token import NextToken
 
 TEXTS = ["so good", "good good film", "so bad", "bad bad film"]

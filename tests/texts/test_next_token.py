@@ -7,7 +7,8 @@ from texts.by_hand import ABC, LETTERS, array, constant
 
 from rnn_toolkit import language_model_batches, recurrent_layers
 from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
-from rnn_toolkit.texts.layers import TokenEmbedding, text_layer_of
+from rnn_toolkit.networks.labels import find_layer
+from rnn_toolkit.texts.layers import TokenEmbedding
 from rnn_toolkit.texts.next_token import NextToken
 
 STACKS = {
@@ -100,7 +101,7 @@ def test_states_are_no_part_of_the_file(tied, tmp_path):
     model(rows("abc", "def"))
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    layer = text_layer_of(loaded, NextToken)
+    layer = find_layer(loaded, NextToken)
     kept = [weight for weight in layer.non_trainable_weights if "state" in weight.name]
     assert len(kept) == 6 and all((array(weight) == 0).all() for weight in kept)
     assert (layer.tied, layer.batch_size, layer.embedding.vocabulary) == (tied, 2, LETTERS)

@@ -13,8 +13,8 @@ from rnn_toolkit import (
     text_batches,
     train,
 )
+from rnn_toolkit.networks.labels import find_layer
 from rnn_toolkit.texts import ngrams
-from rnn_toolkit.texts.layers import text_layer_of
 from rnn_toolkit.texts.ngrams import END, LAST_KEY, MULTIPLIER, NgramEvidence, fit_ngrams, fold_of
 
 WORDS = fit_vocabulary(["good good good not not bad"])  # codes 2, 3 and 4
@@ -59,7 +59,7 @@ def classifier(labels=TASTES, **options) -> keras.Model:
 
 def ngrams_of(model) -> NgramEvidence:
     """Return the linear model inside."""
-    return text_layer_of(model, NgramEvidence)
+    return find_layer(model, NgramEvidence)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from texts.mean_of_words import LOG_3, mean_of_words
 
 import rnn_toolkit as rt
 from rnn_toolkit import classify, explain_text, fit_vocabulary
-from rnn_toolkit.texts.layers import Labels
+from rnn_toolkit.networks.labels import Labels
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +121,13 @@ def test_counts_below_1_are_refused(given, option):
         classify(given, ["good"], **{option: 0})
 
 
-@pytest.mark.parametrize("function", [lambda model: classify(model, ["a"]), lambda model: explain_text(model, "a")])
-def test_other_models_are_refused(given, function):
+@pytest.mark.parametrize(
+    ("function", "missing"),
+    [(lambda model: classify(model, ["a"]), "layer that reads"), (lambda model: explain_text(model, "a"), "TokenEmb")],
+)
+def test_other_models_are_refused(given, function, missing):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="plain")
-    with pytest.raises(ValueError, match=r"'plain' carries no .*TokenEmbedding`\. Build it with rt\.build_text_cla"):
+    with pytest.raises(ValueError, match=rf"'plain' carries no .*{missing}.* Build it with rt\.build_text_cla"):
         function(model)
     headless = keras.Sequential([*given.layers[:-1], keras.layers.Dense(2)], name="headless")
     with pytest.raises(ValueError, match=rf"'headless' carries no .*{Labels.__name__}`\. Build it with"):

@@ -7,8 +7,9 @@ from texts.by_hand import array
 
 import rnn_toolkit as rt
 from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
+from rnn_toolkit.networks.labels import Labels, find_layer
 from rnn_toolkit.networks.recurrent import recurrent_layers
-from rnn_toolkit.texts.layers import Labels, TokenEmbedding, text_layer_of
+from rnn_toolkit.texts.layers import TokenEmbedding
 from rnn_toolkit.texts.next_token import NextToken
 from rnn_toolkit.texts.ngrams import NgramEvidence
 from rnn_toolkit.texts.transfer import classifier_from_language_model
@@ -50,19 +51,19 @@ def same(ones, others):
 
 
 def test_a_classifier_has_the_weights_of_its_language_model(source, copied):
-    core = text_layer_of(source, NextToken)
+    core = find_layer(source, NextToken)
     embedding, _, *layers = copied.layers[: 2 + len(core.stack)]
     assert all(same(embedding.get_weights(), core.embedding.get_weights()))
     assert [type(layer) for layer in layers] == [type(layer) for layer in core.stack]
     assert all(same(values(layers), values(core.stack)))
     assert embedding.vocabulary == core.embedding.vocabulary
-    assert text_layer_of(copied, Labels).classes == ["no", "yes"]
+    assert find_layer(copied, Labels).classes == ["no", "yes"]
 
 
 @pytest.mark.parametrize("cell", ["simple", "gru", "lstm"])
 def test_a_classifier_sees_the_states_that_its_language_model_sees(cell):
     given = language_model(recurrent_layers(cell, (4,), return_sequences=True), tied=False)
-    core = text_layer_of(given, NextToken)
+    core = find_layer(given, NextToken)
     model = classifier_from_language_model(given, 2, pooling=("last",))
     codes = WORDS.encode("so good bad")[None]
     _, states = core.read(codes, core.no_states(1))
@@ -73,7 +74,7 @@ def test_a_classifier_sees_the_states_that_its_language_model_sees(cell):
 
 def test_a_language_model_that_was_copied_stays_as_it_was():
     source = language_model()
-    core = text_layer_of(source, NextToken)
+    core = find_layer(source, NextToken)
     codes = np.array([[2, 3, 4]], "int32")
     logits = array(source(codes))
     before = values(source.layers)
@@ -98,18 +99,18 @@ def test_a_classifier_is_saved_and_loaded_whole(copied, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     codes = np.array([[2, 3, 4, 0]], "int32")
     assert (array(loaded(codes)) == array(copied(codes))).all()
-    assert text_layer_of(loaded, Labels).multi_label
+    assert find_layer(loaded, Labels).multi_label
 
 
 def test_a_linear_model_stands_beside_the_copied_network_and_stays_as_it_was(source):
-    core = text_layer_of(source, NextToken)
+    core = find_layer(source, NextToken)
     train = rt.text_batches(TEXTS, LABELS, vocabulary=WORDS, batch_size=8)
     classifier = classifier_from_language_model(source, train.classes, linear=train, ngrams=1)
-    counted = text_layer_of(classifier, NgramEvidence)
+    counted = find_layer(classifier, NgramEvidence)
     assert counted.longest == 1
-    assert all(same(values([core.embedding]), values([text_layer_of(classifier, TokenEmbedding)])))
+    assert all(same(values([core.embedding]), values([find_layer(classifier, TokenEmbedding)])))
     kernel = core.stack[0].get_weights()[0]
-    wider = text_layer_of(classifier, WeightDrop).get_weights()[0]
+    wider = find_layer(classifier, WeightDrop).get_weights()[0]
     assert (wider[: len(kernel)] == kernel).all() and wider[len(kernel) :].tolist() == [[0] * kernel.shape[1]]
     before = values([counted])
     classifier.run_eagerly = keras.backend.backend() == "tensorflow"

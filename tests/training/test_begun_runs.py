@@ -16,8 +16,8 @@ import pytest
 from training.one_weight import EAGERLY
 
 import rnn_toolkit as rt
+from rnn_toolkit.networks.labels import find_layer
 from rnn_toolkit.networks.optimization import clip_as_begun
-from rnn_toolkit.texts.layers import text_layer_of
 from rnn_toolkit.texts.ngrams import NgramEvidence
 
 BEGUN = Path(__file__).parent / "begun_runs"
@@ -45,8 +45,8 @@ def classifier():
     layers = rt.recurrent_layers("lstm", (4,), bidirectional=True, return_sequences=True)
     model = rt.build_text_classifier(vocabulary, batches.classes, layers, linear=batches)
     # That version fitted the linear model in another way, and so to somewhat other weights, which stay in the run.
-    theirs = text_layer_of(rt.load_best(BEGUN / "classifier"), NgramEvidence)
-    text_layer_of(model, NgramEvidence).set_weights(theirs.get_weights())
+    theirs = find_layer(rt.load_best(BEGUN / "classifier"), NgramEvidence)
+    find_layer(model, NgramEvidence).set_weights(theirs.get_weights())
     return model, batches, None
 
 

@@ -1,18 +1,47 @@
 """Labels of any kind as codes, and their weights."""
 
-from collections.abc import Mapping, Set
+import numbers
+from collections.abc import Iterable, Mapping, Set
 
 import numpy as np
+import pandas as pd
 
 from rnn_toolkit._checks import nearest
-from rnn_toolkit.texts.inputs import is_missing, listed
+
+
+def listed(values, name, *, of="text") -> list:
+    """Return what has one entry a row as a list, or say that it has not."""
+    is_list = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
+    if not is_list or getattr(values, "ndim", 1) != 1:
+        shape = f" of shape {tuple(values.shape)}" if hasattr(values, "shape") else ""
+        raise TypeError(
+            f"`{name}` must be a list, a Series or an array with one entry a {of}. Received: {type(values).__name__}"
+            f"{shape}. Put a single one into a list; of a table, pass the column."
+        )
+    return list(values)
+
+
+def is_missing(value) -> bool:
+    """Return whether a value is `None`, NaN or another sign that pandas has for what is not there."""
+    return np.ndim(value) == 0 and pd.isna(value)
+
+
+def checked_classes(classes, multi_label=False) -> list:
+    """Return the classes of a model as a list of plain labels, or say why they are none."""
+    if isinstance(classes, numbers.Integral) and not isinstance(classes, bool):
+        classes = range(classes)
+    if not isinstance(classes, Iterable) or isinstance(classes, str):
+        raise TypeError(
+            f"`classes` must be a list of labels, or their number. Received: {classes!r}. Pass `train.classes`."
+        )
+    return plain_classes(classes, fewest=2 - multi_label)
 
 
 def sample_weights(class_weight, targets, classes) -> np.ndarray:
-    """Return what each text counts, float32 `(texts,)`."""
+    """Return what each row counts, float32 `(rows,)`."""
     if targets is None or targets.ndim != 1:
         raise ValueError(
-            "`class_weight` needs one label for each text. Received: "
+            "`class_weight` needs one label for each row. Received: "
             f"{'no labels' if targets is None else 'lists of labels'}. Pass `labels`, or leave the weights out."
         )
     if class_weight == "balanced":
@@ -27,16 +56,16 @@ def sample_weights(class_weight, targets, classes) -> np.ndarray:
     return np.array([class_weight[one] for one in classes], "float32")[targets]
 
 
-def encode_labels(labels, classes, num_texts) -> tuple[np.ndarray, list]:
-    """Return the codes of labels, one a text or as ones and zeros, and the classes in the order of the codes."""
+def encode_labels(labels, classes, num_rows, *, of="text") -> tuple[np.ndarray, list]:
+    """Return the codes of labels, one a row or as ones and zeros, and the classes in the order of the codes."""
     if hasattr(labels, "__array__"):  # a table, say, or a tensor
         labels = np.asarray(labels)
         labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
         if labels.ndim == 2:
             _refuse_indicators(labels.tolist(), classes)
-    labels = listed(labels, "labels")
-    if len(labels) != num_texts:
-        raise ValueError(f"There are {num_texts} texts but {len(labels)} labels. Pass a label for each text.")
+    labels = listed(labels, "labels", of=of)
+    if len(labels) != num_rows:
+        raise ValueError(f"There are {num_rows} {of}s but {len(labels)} labels. Pass a label for each {of}.")
     are_many = [isinstance(one, list | tuple | Set | np.ndarray) and getattr(one, "ndim", 1) == 1 for one in labels]
     if any(are_many) and not all(are_many):
         raise TypeError(
@@ -63,7 +92,7 @@ def _refuse_indicators(rows, classes) -> None:
         if classes is None or len(classes) == width or any(len(set(row)) < width for row in rows):
             raise ValueError(
                 f"`labels` are rows of ones and zeros (one-hot or multi-hot), such as {rows[0]} at position 0. Name "
-                "each text's label: `[names[code] for code in np.argmax(labels, 1)]`. Where it may have several, list "
+                "each row's label: `[names[code] for code in np.argmax(labels, 1)]`. Where it may have several, list "
                 "them: `[[name for name, one in zip(names, row) if one] for row in labels]`."
             )
 
@@ -95,7 +124,7 @@ def plain_classes(classes, fewest=2) -> list:
     if len(set(classes)) < len(classes) or len(classes) < fewest:
         raise ValueError(
             f"`classes` must be two at least, all different. Received: {classes}. Pass `train.classes`, or name all "
-            "labels there are; where they are taken from the texts' labels, pass texts of another one too."
+            "labels there are; where they are taken from the rows' labels, pass rows of another one too."
         )
     return classes
 
@@ -112,7 +141,7 @@ def _plain(label, place, name) -> str | int | bool:
     if isinstance(label, str | int):
         return label
     if is_missing(label):
-        raise ValueError(f"`{name}` has none at position {place}: {label!r}. Drop that text, or label it.")
+        raise ValueError(f"`{name}` has none at position {place}: {label!r}. Drop that row, or label it.")
     raise TypeError(
         f"`{name}` must be text, whole numbers or bools. Received at position {place}: {label!r}. Convert it, by "
         "`.astype(str)`, say."

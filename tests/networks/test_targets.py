@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rnn_toolkit.networks.targets import encode_labels
 from rnn_toolkit.texts.batches import text_batches
-from rnn_toolkit.texts.labels import encode_labels
 from rnn_toolkit.texts.vocabulary import fit_vocabulary
 
 NAN = float("nan")
@@ -84,7 +84,7 @@ def test_rows_of_ones_and_zeros_are_no_lists_of_labels(labels):
             ["x"] * 3,
             None,
             ValueError,
-            r"`classes` must be two at least.*Received: \['x'\].*pass texts of another one too",
+            r"`classes` must be two at least.*Received: \['x'\].*pass rows of another one too",
         ),
         (["x", "y", "y"], ["x", "y", "x"], ValueError, "`classes` must be two at least, all different"),
         (["x", None, "y"], None, ValueError, "`labels` has none at position 1: None"),
@@ -139,5 +139,5 @@ def test_class_weights_that_do_not_fit_the_labels_are_refused(weights):
 
 @pytest.mark.parametrize(("labels", "received"), [(None, "no labels"), ([["yes"], ["no", "yes"]], "lists of labels")])
 def test_class_weights_without_a_label_for_each_text_are_refused(labels, received):
-    with pytest.raises(ValueError, match=f"`class_weight` needs one label for each text. Received: {received}"):
+    with pytest.raises(ValueError, match=f"`class_weight` needs one label for each row. Received: {received}"):
         text_batches(["a", "b"], labels, vocabulary=LETTERS, class_weight="balanced")
