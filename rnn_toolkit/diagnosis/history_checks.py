@@ -97,7 +97,7 @@ def labels_unrelated(case: Case) -> Finding | None:
     """Rows that can be learnt by heart, and nothing that holds for all of them, or for others."""
     shares = {split: case.best[split] / floor for split, floor in case.constant_losses.items() if split in case.best}
     split = max(shares, key=shares.get, default=None)
-    if "validation" not in shares or shares[split] < case.limits["constant"]:
+    if "validation" not in shares or shares[split] < case.limits["constant"] or case.tells(split):
         return None
     if not shares.get("training", np.inf) < case.limits["by_heart"]:
         batch = case.overfit.attrs  # rows alike whose labels were mixed up take long to be learnt to the end
@@ -107,7 +107,8 @@ def labels_unrelated(case: Case) -> Finding | None:
         f"The best {split} loss, {case.best[split]:.3g}, is no better than that of a constant, "
         f"{case.constant_losses[split]:.3g}, although the network can learn training rows by heart.",
         "Inputs tell nothing of the targets of new rows: both were shuffled apart, or do not depend on each other.",
-        "Look at rows beside their targets, and shuffle both by one order: `order = rng.permutation(len(x))`.",
+        "Look at rows beside their targets, and shuffle both by one order: "
+        "`order = np.random.default_rng(0).permutation(len(x)); x, y = x[order], y[order]`.",
     )
 
 
@@ -117,7 +118,7 @@ def no_better_than_a_constant(case: Case) -> Finding | None:
     if "training" not in case.best:
         return None
     floor = case.constant_losses.get("training", np.nan)
-    if not case.best["training"] > case.limits["constant"] * floor:
+    if not case.best["training"] > case.limits["constant"] * floor or case.tells("training"):
         return None
     return warning(
         f"The training loss never came below {case.best['training']:.3g}; a constant has {floor:.3g}.",

@@ -58,7 +58,7 @@ def test_findings_come_gravest_first_and_what_cannot_be_checked_is_told():
     assert report["check"][0] == "constant target"
     assert "input scale" in report["check"].tolist()
     assert "1. ERROR: constant target\n   What: Every target of the 60 training rows" in repr(report)
-    assert "<code>pd.Series(y).describe()</code>" in report._repr_html_()
+    assert "<code>pd.Series(np.ravel(y)).describe()</code>" in report._repr_html_()
     reasons = {"vanishing gradients": "recurrent layers", "duplicates": "validation data", "clipping": "history"}
     assert {name: report.attrs["skipped"][name] for name in reasons} == {n: f"no {r}" for n, r in reasons.items()}
 

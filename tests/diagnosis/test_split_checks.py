@@ -30,10 +30,15 @@ def test_windows_of_one_split_in_the_other_leak():
 
 
 def test_a_target_among_the_inputs_leaks():
-    x = X.copy()
-    x[:, 5, 1] = Y[:, 0]
-    finding = split_checks.leakage(case_of((x, Y), (x, Y)))
-    assert "Feature 1 at step 5 of the inputs equals the target in 100 % of the rows" in finding.evidence
+    last, all_through = X.copy(), X.copy()
+    last[:, -1, 1] = Y[:, 0]
+    all_through[:, :, 1] = Y
+    for x in (last, all_through):
+        finding = split_checks.leakage(case_of((x, Y), (X, Y)))
+        assert "Feature 1 at step 11 of the inputs equals the target, far more often than chance" in finding.evidence
+    steps = X.copy()
+    steps[..., 1:] = targets = RANDOM.normal(size=(60, 12, 1)).astype("float32")
+    assert "Feature 1 at each step" in split_checks.leakage(case_of((steps, targets), (X, targets))).evidence
 
 
 def test_rows_in_both_parts_are_counted():
