@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit.tables.covariates import Channel, channels_of, kind_of
-from rnn_toolkit.tables.layout import Layout
+from rnn_toolkit.tables.layout import Layout, key_of
 from rnn_toolkit.tables.task import ForecastTask
 
 
@@ -132,7 +132,7 @@ def fit(layout: Layout, raw: np.ndarray, words: dict[str, list[str]], ends: np.n
         categories=categories,
         moments=moments,
         flagged=tuple(flagged),
-        series=tuple(layout.names[number] for number in seen),
+        series=tuple(key_of(layout.names[number]) for number in seen),
         level=_complete(level, is_missing),
         deviation=_complete(deviation, is_missing),
         scale=_complete(scale, is_missing),

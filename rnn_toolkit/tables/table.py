@@ -146,7 +146,7 @@ def read(
         if is_text or name == task.series:  # the number of a series is a name, not a quantity
             _check_text(column, is_target=name in task.target, is_name=name == task.series)
             number, values = pd.factorize(column)
-            words[name] = list({key_of(value): str(value) for value in values}.values())
+            words[name] = list(dict.fromkeys(map(key_of, values)))
             raw[layout.rows, place] = np.array([*codes_of(values, words[name]), np.nan])[number]
         else:
             with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is named below
