@@ -223,16 +223,21 @@ def _predict(model, windows) -> dict[str, np.ndarray]:
             f"Change the model's last layer, or end it with `keras.layers.Reshape({shape[1:]})`."
         )
     outputs = np.asarray(outputs, dtype="float32").reshape(shape)
+    check_finite(outputs)
+    if not quantiles:
+        return {"predicted": outputs}
+    by_level = {f"q{level:g}": outputs[..., place] for place, level in enumerate(quantiles)}
+    return {"predicted": layer.point(outputs)} | by_level
+
+
+def check_finite(outputs):
+    """Raise on forecasts that are no numbers."""
     broken = int((~np.isfinite(outputs)).sum())
     if broken:
         raise ValueError(
             f"The model forecasts NaN or infinity in {broken} of {outputs.size} values: its training diverged, or its "
             "input is not finite. Lower the learning rate, clip gradients, or look at the weights."
         )
-    if not quantiles:
-        return {"predicted": outputs}
-    by_level = {f"q{level:g}": outputs[..., place] for place, level in enumerate(quantiles)}
-    return {"predicted": layer.point(outputs)} | by_level
 
 
 def _quantile_metrics(frame, others, quantiles) -> dict[str, np.ndarray]:

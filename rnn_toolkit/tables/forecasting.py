@@ -10,6 +10,7 @@ import pandas as pd
 
 from rnn_toolkit._checks import whole_number
 from rnn_toolkit.tables.axis import places_on, time_index
+from rnn_toolkit.tables.evaluation import check_finite
 from rnn_toolkit.tables.layers import raw_units_of
 from rnn_toolkit.tables.layout import Layout, check_frame
 from rnn_toolkit.tables.table import Table, as_in_training, codes_of, warn_of_unknown
@@ -66,25 +67,23 @@ def forecast(
     frame, layout, ends = _with_steps_ahead(frame, preparation, blocks * task.horizon)
     table = Table.of(*_with_future(frame, future, layout, preparation, ends, steps), preparation=preparation)
     windows = Windows.of_table(table, ends - task.lookback)
-    flags = [
-        place
-        for place, channel in enumerate(preparation.channels)
-        if channel.kind == "flag" and channel.column in task.target
-    ]
+    is_flag = [channel.kind == "flag" and channel.column in task.target for channel in preparation.channels]
     outputs = []
     for block in range(blocks):
         x, *_ = windows.cut(windows.starts + block * task.horizon)
         outputs.append(_outputs(model, x))  # (series, horizon, targets[, quantiles])
         following = (ends + block * task.horizon)[:, None] + np.arange(task.horizon)  # (series, horizon)
         table.values[following, : len(task.target)] = raw_units.point(outputs[-1])
-        table.values[following[..., None], flags] = 0.0  # they are there now
+        table.values[following[..., None], np.flatnonzero(is_flag)] = 0.0  # they are there now
     output = np.concatenate(outputs, axis=1)[:, :steps]
     margins = (raw_units.margins or _margins_from(model, raw_units, frame, levels)) if levels else None
     bounds = {one: _bounds(output, raw_units, one, margins, table.scale) for one in levels}
     rows = (ends[:, None] + np.arange(steps)).ravel()
     given, times = frame.index if task.time is None else frame[task.time], table.times(rows)
-    is_period = isinstance(given.dtype, pd.PeriodDtype)
-    times = times.to_period(pd.PeriodIndex(given).freqstr) if is_period else times.astype(given.dtype)
+    if isinstance(given.dtype, pd.PeriodDtype):
+        times = times.to_period(pd.PeriodIndex(given).freqstr)
+    elif (times.astype(given.dtype) == times).all():  # small whole numbers may end before the forecast does
+        times = times.astype(given.dtype)
     result = pd.DataFrame({} if task.time is None else {task.time: times}, index=range(len(rows)))
     if task.series is not None:
         result[task.series] = frame[task.series].unique()[table.series_of(rows)]
@@ -145,7 +144,9 @@ def _outputs(model, x) -> np.ndarray:
     Not by `predict`, which compiles anew for each model: that takes longer than the windows themselves.
     """
     pieces = [model(x[begin : begin + 1024], training=False) for begin in range(0, len(x), 1024)]
-    return np.concatenate([keras.ops.convert_to_numpy(piece) for piece in pieces])
+    outputs = np.concatenate([keras.ops.convert_to_numpy(piece) for piece in pieces])
+    check_finite(outputs)
+    return outputs
 
 
 def _levels(level) -> list[float]:
@@ -231,7 +232,8 @@ def _with_future(frame, future, layout, preparation, ends, steps) -> tuple[pd.Da
         if len(missing):
             raise ValueError(f"`future` lacks {column!r} for {listed(missing)}. Add these rows, or fill the values.")
         if categories is None and np.isinf(given[column]).any():
-            raise ValueError(f"`future` holds an infinite {column!r} for {listed(rows[np.isinf(given[column])])}.")
+            infinite = listed(rows[np.isinf(given[column])])
+            raise ValueError(f"`future` holds an infinite {column!r} for {infinite}. Pass finite values.")
         warn_of_unknown("values of `future` in", column, given[column].dropna().unique(), categories or ())
     extended = pd.concat([frame, given], ignore_index=True)
     return extended, dataclasses.replace(layout, rows=np.concatenate([layout.rows, rows]))
