@@ -501,3 +501,20 @@ def test_tables_of_forecasts_can_be_put_together_and_compared(weekly, days):
     one, other = rt.forecast(weekly, days), rt.forecast(weekly, days[:-1])
     assert len(pd.concat([one, other])) == 6 and one.equals(rt.forecast(weekly, days))
     assert (one == one.copy()).all(axis=None) and one.attrs == pd.concat([one, other]).attrs
+
+
+@pytest.mark.parametrize(("quantiles", "interval"), [(None, None), ((0.1, 0.5, 0.9), 80)])
+def test_a_high_level_shifts_the_forecast_and_changes_nothing_else(days, quantiles, interval):
+    task = rt.ForecastTask("sales", horizon=3, lookback=14, season_length=7)
+
+    def ahead(level):
+        keras.utils.set_random_seed(0)
+        model = repeats_last_season(task, days + level, quantiles=quantiles)
+        return rt.forecast(model, days + level, horizon=5, level=interval)
+
+    low = ahead(0)
+    assert np.allclose(low.sales, [0, 1, 2, 3, 4], atol=1e-5)
+    for level in (2e9, -1e12):
+        high = ahead(level)
+        assert set(high.dtypes.astype(str)) == {"float64"}
+        assert np.allclose(high - level, low, rtol=0, atol=1e-3)
