@@ -75,7 +75,9 @@ def forecast(
         following = (ends + block * task.horizon)[:, None] + np.arange(task.horizon)  # (series, horizon)
         table.values[following, : len(task.target)] = raw_units.point(outputs[-1])
         table.values[following[..., None], np.flatnonzero(is_flag)] = 0.0  # they are there now
+    offset = table.offset[:, None]  # (series, 1, targets), float64
     output = np.concatenate(outputs, axis=1)[:, :steps]
+    output = output + (offset if raw_units.quantiles is None else offset[..., None])
     margins = (raw_units.margins or _margins_from(model, raw_units, frame, levels)) if levels else None
     bounds = {one: _bounds(output, raw_units, one, margins, table.scale) for one in levels}
     rows = (ends[:, None] + np.arange(steps)).ravel()

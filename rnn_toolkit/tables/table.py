@@ -15,7 +15,7 @@ import pandas as pd
 
 from rnn_toolkit.tables.axis import ticks_of
 from rnn_toolkit.tables.covariates import KINDS
-from rnn_toolkit.tables.fitting import Preparation, fit, loss_scale
+from rnn_toolkit.tables.fitting import Preparation, fit, fit_target, offset_of, rows_before
 from rnn_toolkit.tables.layout import Layout, key_of
 
 
@@ -24,16 +24,17 @@ class Table(Layout):
 
     Attributes:
         preparation: What was fitted on the training rows.
-        values: Channels, filled where missing: `(num_rows, num_channels)` float32.
+        values: Channels less their offsets, filled where missing: `(num_rows, num_channels)` float32.
+        targets: Targets as they were given, NaN where missing: `(num_rows, num_targets)` float64.
         observed: True where a target was really there: `(num_rows, num_targets)` bool.
         codes: Codes of the series in `preparation`, 0 for one never seen: `(num_series,)`.
     """
 
-    def __init__(self, layout: Layout, raw: np.ndarray, words: dict[str, list[str]], preparation: Preparation):
+    def __init__(self, layout: Layout, raw: np.ndarray, targets: np.ndarray, words: dict, preparation: Preparation):
         """Fill the columns that `read` returns, in place."""
         super().__init__(**vars(layout) | {"rows": None})  # of the frame, which is not needed any more
         self.preparation = preparation
-        self.observed = ~np.isnan(raw[:, : len(self.task.target)])
+        self.targets, self.observed = targets, ~np.isnan(targets)
         self.codes = codes_of(self.names, preparation.series)
         if self.task.series not in preparation.categories:
             warn_of_unknown("series in", self.task.series, self.names, preparation.series)
@@ -49,27 +50,35 @@ class Table(Layout):
             preparation: What was fitted before; `None` fits on the training rows.
             ends: Row behind the training rows of each series, `(num_series,)`; `None` takes all rows.
         """
-        raw, words = read(frame, layout, preparation)
+        ends = layout.offsets[1:] if ends is None else ends
+        raw, targets, words, offsets = read(frame, layout, preparation, ends)
         if preparation is None:
-            preparation = fit(layout, raw, words, layout.offsets[1:] if ends is None else ends)
-        return cls(layout, raw, words, preparation)
+            preparation = fit(layout, raw, targets, words, offsets, ends)
+        return cls(layout, raw, targets, words, preparation)
+
+    @functools.cached_property
+    def offset(self) -> np.ndarray:
+        """What was taken off each target `(num_series, num_targets)`: as in training, or its own if never seen."""
+        return self._or_own("offset")
 
     @functools.cached_property
     def scale(self) -> np.ndarray:
         """Scale of each series and target `(num_series, num_targets)`: from training, or of its own if never seen."""
-        return self._or_own("scale", self.values, lambda column: loss_scale(column, self.task.season_length))
+        return self._or_own("scale")
 
-    def _or_own(self, statistic, values, own):
+    def _or_own(self, statistic):
         """Return a statistic from training `(num_series, num_targets)`, or each unseen series' own.
 
         Its own is computed from the first look-back alone, which no window forecasts: so it holds no target.
         """
         result = self.preparation.of_series(statistic, self.codes)
+        usual_steps = self.preparation.of_series("scale", np.zeros(1, int))[0]
         for number in np.flatnonzero(self.codes == 0):
             rows = slice(self.offsets[number], min(self.offsets[number] + self.task.lookback, self.offsets[number + 1]))
-            for place, is_there in enumerate(self.observed[rows].T):
-                if is_there.any():
-                    result[number, place] = own(np.where(is_there, values[rows, place], np.nan))
+            for place, values in enumerate(self.targets[rows].T):
+                own = getattr(fit_target(values, self.task.season_length, usual_steps[place]), statistic)
+                if not np.isnan(own) and (own > 0 or statistic != "scale"):
+                    result[number, place] = own
         return result
 
     @functools.cached_property
@@ -103,8 +112,9 @@ class Table(Layout):
     def _fill(self, raw, words):
         """Return the channels: columns filled forward, then what is computed from them, the axis and the series."""
         preparation, columns = self.preparation, self.task.columns
+        raw[:, : self.targets.shape[1]] = self.targets - np.repeat(self.offset, np.diff(self.offsets), axis=0)
         missing = {name: np.isnan(raw[:, columns.index(name)]) for name in preparation.flagged}
-        level = self._or_own("level", raw, np.nanmean)
+        level = self._or_own("level") - self.offset
         for place, channel in enumerate(preparation.channels[: len(columns)]):
             if channel.kind == "target":
                 start = level[:, place]
@@ -123,18 +133,22 @@ class Table(Layout):
 
 
 def read(
-    frame: pd.DataFrame, layout: Layout, preparation: Preparation | None = None
-) -> tuple[np.ndarray, dict[str, list[str]]]:
+    frame: pd.DataFrame, layout: Layout, preparation: Preparation | None, ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, dict[str, list[str]], dict[str, float]]:
     """Read the columns of a frame that is laid out, each in the type that it had in training.
 
     Returns:
-        The columns of the task, missing values NaN, `(num_rows, num_columns)` float32; text columns hold codes. And
-        the words of each text column; the code of a word is its place + 1.
+        The covariates of the task less their offsets, missing values NaN, in the place of each column of the task,
+        `(num_rows, num_columns)` float32; text columns hold codes. The targets, `(num_rows, num_targets)` float64. The
+        words of each text column; the code of a word is its place + 1. And the offset of each covariate that has one,
+        that of the preparation, or the one that fits the rows before `ends`.
 
     Raises:
         ValueError: If a column holds infinite values, or text among numbers, or a static one changes.
     """
     task, words = layout.task, {}
+    offsets = {} if preparation is None else preparation.column_offset
+    targets = np.full((len(layout), len(task.target)), np.nan)
     raw = np.full((len(layout), len(task.columns)), np.nan, dtype="float32")
     for place, name in enumerate(task.columns):
         column = frame[name]
@@ -146,12 +160,13 @@ def read(
         if is_text or name == task.series:  # the number of a series is a name, not a quantity
             _check_text(column, is_target=name in task.target, is_name=name == task.series)
             number, values = pd.factorize(column)
-            words[name] = list(dict.fromkeys(map(key_of, values)))
-            raw[layout.rows, place] = np.array([*codes_of(values, words[name]), np.nan])[number]
+            words[name] = list({key_of(value): str(value) for value in values}.values())
+            read_as = np.array([*codes_of(values, words[name]), np.nan])[number]
         else:
-            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is named below
-                raw[layout.rows, place] = column.to_numpy(dtype="float64", na_value=np.nan)
-        infinite = np.isinf(raw[:, place])
+            read_as = column.to_numpy(dtype="float64", na_value=np.nan)
+        numbers = np.full(len(layout), np.nan)
+        numbers[layout.rows] = read_as
+        infinite = np.abs(numbers) > np.finfo("float32").max
         if infinite.any():
             where = layout.times(np.flatnonzero(infinite)[:1])[0]
             raise ValueError(
@@ -159,8 +174,14 @@ def read(
                 f"at {where}. Replace them with NaN; missing values are allowed."
             )
         if name not in task.changing:
-            _spread_static(raw[:, place], name, layout)
-    return raw, words
+            _spread_static(numbers, name, layout)
+        if name in task.target:
+            targets[:, place] = numbers
+        else:
+            if preparation is None and name not in words:
+                offsets[name] = offset_of(numbers[rows_before(layout, ends)])
+            raw[:, place] = numbers - offsets.get(name, 0.0)
+    return raw, targets, words, offsets
 
 
 def _spread_static(column, name, layout):

@@ -195,7 +195,7 @@ def test_the_axis_goes_on_as_it_came(name, where):
     fitted = rt.Windows(shape(frame[:20]), task).preparation
     model = repeats_nothing(type(fitted).from_dict(json.loads(json.dumps(fitted.to_dict()))))
     result = rt.forecast(model, shape(frame[:26]))
-    pd.testing.assert_frame_equal(result, shape(frame[26:].assign(y=np.float32(0))), check_freq=False)
+    pd.testing.assert_frame_equal(result, shape(frame[26:].assign(y=0.0)), check_freq=False)
     assert rt.forecast(model, shape(frame[20:26])).equals(result)  # recent rows only
     again = rt.forecast(
         model, pd.concat([shape(frame[:22]), rt.forecast(model, shape(frame[:22]))], ignore_index=False)
@@ -711,3 +711,20 @@ def test_tables_of_forecasts_can_be_put_together_and_compared(weekly, days):
     one, other = rt.forecast(weekly, days), rt.forecast(weekly, days[:-1])
     assert len(pd.concat([one, other])) == 6 and one.equals(rt.forecast(weekly, days))
     assert (one == one.copy()).all(axis=None) and one.attrs == pd.concat([one, other]).attrs
+
+
+@pytest.mark.parametrize(("quantiles", "interval"), [(None, None), ((0.1, 0.5, 0.9), 80)])
+def test_a_high_level_shifts_the_forecast_and_changes_nothing_else(days, quantiles, interval):
+    task = rt.ForecastTask("sales", horizon=3, lookback=14, season_length=7)
+
+    def ahead(level):
+        keras.utils.set_random_seed(0)
+        model = repeats_last_season(task, days + level, quantiles=quantiles)
+        return rt.forecast(model, days + level, horizon=5, level=interval)
+
+    low = ahead(0)
+    assert np.allclose(low.sales, [0, 1, 2, 3, 4], atol=1e-5)
+    for level in (2e9, -1e12):
+        high = ahead(level)
+        assert set(high.dtypes.astype(str)) == {"float64"}
+        assert np.allclose(high - level, low, rtol=0, atol=1e-3)

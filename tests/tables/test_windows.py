@@ -189,7 +189,7 @@ def test_windows_of_random_tables_are_those_cut_row_by_row(seed):
     given = frame.copy(deep=True)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="No window of")
+            warnings.filterwarnings("ignore", message="No window of|With stride=")
             parts = split_by_time(frame, task, short=short, **options)
     except ValueError as error:
         assert re.search("has no window|No window of|is constant|has no value|`season_length`", str(error))
@@ -366,6 +366,22 @@ def test_gap_rows_are_targets_of_no_split_and_nothing_is_fitted_on_them():
     assert [targets(part) for part in parts] == [list(range(4, 15)), list(range(18, 21)), list(range(24, 30))]
     assert parts[0].preparation.train_ends == (15,)
     assert parts[0].preparation.level == ((7.0,),)
+
+
+@pytest.mark.parametrize(("stride", "season", "seen", "other"), [(7, 7, 1, 6), (2, 24, 12, 1), (9, 24, 8, 7)])
+def test_a_stride_that_passes_over_phases_of_the_season_is_warned_of(stride, season, seen, other):
+    task = ForecastTask("load", 1, 2, season_length=season)
+    message = (
+        f"stride={stride} and season_length={season} the windows begin in {seen} of the {season} .* such as {other},"
+    )
+    for cut in (Windows, split_by_time):
+        with pytest.warns(UserWarning, match=message):
+            cut(days(120), task, stride=stride)
+
+
+@pytest.mark.parametrize(("stride", "season"), [(5, 7), (8, 7), (7, None), (1, 24)])
+def test_a_stride_that_sees_every_phase_is_not(stride, season):
+    split_by_time(days(120), ForecastTask("load", 1, 2, season_length=season), stride=stride)
 
 
 def test_stride_thins_training_windows_only():
