@@ -193,7 +193,7 @@ def score(backtest: pd.DataFrame, *, by: str | Sequence[str] | None = None) -> p
 
 
 def _windows_to_judge(model, windows_or_frame) -> Windows:
-    if isinstance(windows_or_frame, pd.DataFrame):
+    if isinstance(windows_or_frame, pd.DataFrame) or hasattr(windows_or_frame, "to_pandas"):
         preparation = raw_units_of(model).preparation
         windows = Windows.after_training(windows_or_frame, preparation)
         if not len(windows.starts):

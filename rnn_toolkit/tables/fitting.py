@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit.tables.covariates import Channel, channels_of, kind_of
-from rnn_toolkit.tables.layout import Layout
+from rnn_toolkit.tables.layout import Layout, key_of
 from rnn_toolkit.tables.task import ForecastTask
 
 ROUNDING = float(np.finfo("float32").eps)
@@ -21,7 +21,8 @@ BLUR = 1e-3  # of a step; a level is taken off where float32 would round by more
 # Of the root mean square of single steps; no scale is smaller. A season that returns almost exactly, or a series that
 # rests but for a few blows, would otherwise count a hundred times and more what others do.
 LEAST_SCALE = 0.1
-ADDED = ("naive_scale", "offset", "column_offset")  # unknown to earlier versions; left out of a file where empty
+# Unknown to earlier versions; left out of a file where empty.
+ADDED = ("naive_scale", "offset", "column_offset", "padded")
 
 
 class Fitted(NamedTuple):
@@ -53,6 +54,7 @@ class Preparation:
         naive_scale: What `naive_scale` finds, likewise; empty where the task has no season or it is equal to `scale`.
         offset: What is taken off each target, by series, before it becomes float32; empty where all are 0.
         column_offset: Numeric covariate -> what is taken off it, unless that is 0.
+        padded: Whether some series were padded at the front, as their training rows were fewer than a window's.
     """
 
     task: ForecastTask
@@ -69,6 +71,7 @@ class Preparation:
     naive_scale: tuple[tuple[float, ...], ...] = ()
     offset: tuple[tuple[float, ...], ...] = ()
     column_offset: dict[str, float] = dataclasses.field(default_factory=dict)
+    padded: bool = False
 
     def to_dict(self) -> dict:
         """Return a dict of JSON types, to be undone by `from_dict`."""
@@ -172,13 +175,14 @@ def fit(
         categories=categories,
         moments=moments,
         flagged=tuple(flagged),
-        series=tuple(layout.names[number] for number in seen),
+        series=tuple(key_of(layout.names[number]) for number in seen),
         level=_complete(level, is_missing),
         deviation=_complete(deviation, is_missing | (deviation == 0)),
         scale=scale,
         naive_scale=() if task.season_length is None or naive == scale else naive,
         offset=_complete(offset, is_missing) if offset.any() else (),
         column_offset={name: offset for name, offset in offsets.items() if offset},
+        padded=bool((layout.begins > layout.offsets[:-1]).any()),
     )
 
 
