@@ -169,6 +169,7 @@ def underfitting(case: Case) -> Finding | None:
         not train > case.limits["underfitting"] * floor
         or validation > case.limits["overfitting"] * train
         or narrow > case.limits["narrow"]
+        or case.overfit.attrs["overfits"]  # few units are enough for a few numbers
     ):
         return None
     return warning(

@@ -274,3 +274,11 @@ def test_other_backends_are_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(NotImplementedError, match="The backend is 'torch'"):
         gradient_flow(model, rows([0, 0, 1]), np.zeros((1, 1)))
+
+
+def test_a_penalty_on_the_weights_does_not_hinder():
+    layer = keras.layers.GRU(2, kernel_regularizer="l2", name="rnn")
+    model = keras.Sequential([keras.Input((3, 1)), layer, keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    flow = gradient_flow(model, np.ones((2, 3, 1), "float32"), np.ones((2, 1), "float32"))
+    assert (flow["rnn"] > 0).all() and layer.cell.kernel.regularizer is not None
