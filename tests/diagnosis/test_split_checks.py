@@ -1,8 +1,10 @@
 """What can be wrong between training and validation: each check at its fault, and silent without."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
-from diagnosis.cases import CODES, LABELS, RANDOM, X, Y, case_of, classes_of
+from diagnosis.cases import CODES, LABELS, RANDOM, X, Y, averaging, case_of, classes_of
 
 import rnn_toolkit as rt
 from rnn_toolkit.diagnosis import split_checks
@@ -138,3 +140,13 @@ def test_a_flag_that_is_hardly_ever_set_is_no_shift():
     train[0, 0, 1], validation[:5, :3, 1] = 1, 1
     assert validation[..., 1].std() > 3 * train[..., 1].std()
     assert split_checks.different_distributions(case_of((train, Y), (validation, Y))) is None
+
+
+def test_a_stride_that_shows_one_phase_of_the_season_is_named():
+    frame = pd.DataFrame({"load": np.sin(np.arange(900.0) / 3)})
+    for stride, words in ((7, "at 1 of the 7 steps"), (5, None)):
+        with warnings.catch_warnings(action="ignore"):  # of the stride
+            parts = rt.split_by_time(frame, rt.ForecastTask("load", 2, 8, season_length=7), stride=stride)
+        case = Case(averaging((8, 1)), parts[0], parts[1], None, limits())
+        finding = split_checks.different_distributions(case)
+        assert finding is None if words is None else words in finding.evidence
