@@ -42,7 +42,6 @@ def gradient_flow(model: keras.Model, x, y, sample_weight=None) -> pd.DataFrame:
     Raises:
         TypeError: If `model` is no Keras model.
         ValueError: If it is not built, not compiled, or has no recurrent layer; if `x` and `y` differ in rows.
-        NotImplementedError: If the backend is neither TensorFlow nor JAX.
 
     Example:
         >>> rnn = keras.layers.SimpleRNN(1, activation=None, name="rnn")
@@ -162,10 +161,11 @@ def _differentiate(model, layers, data):
         nudges = [ops.zeros(one.shape, one.dtype) for one in jax.eval_shape(shaped, held, data)]
         (loss, masks), gradients = jax.jit(jax.value_and_grad(run, has_aux=True))(nudges, held, data)
     else:
-        raise NotImplementedError(
-            f"The flow of gradients needs those of TensorFlow or JAX. The backend is {backend!r}. Load the model "
-            "under one of these."
-        )
+        import torch
+
+        loss, calls = _loss(model, layers, lambda number, *shape: ops.zeros(*shape).requires_grad_(), data)
+        names, nudges, masks = zip(*calls, strict=True) if calls else ((), (), ())
+        gradients = torch.autograd.grad(loss, nudges, materialize_grads=True) if calls else ()
     return loss, list(zip(names, gradients, masks, strict=True))
 
 

@@ -142,12 +142,13 @@ def clip_as_begun(model, stored: dict) -> bool:
         model: A compiled model. One whose optimizer is not clipped by the present default is left alone.
         stored: Arguments of the optimizer that the run began with.
     """
-    optimizer, kinds = model.optimizer, {keras.optimizers.Adam: QuantileClippedAdam}
-    kinds |= {KernelDecayAdamW: KernelDecayAdamW, LayerwiseAdamW: LayerwiseAdamW}
-    if not stored.get("clip_quantile") or type(optimizer) not in kinds or optimizer.global_clipnorm != 1.0:
+    optimizer, kinds = model.optimizer, {one.__name__: one for one in (KernelDecayAdamW, LayerwiseAdamW)}
+    # By name, as on PyTorch Keras' Adam has a class of its own.
+    kind = (kinds | {"Adam": QuantileClippedAdam}).get(type(optimizer).__name__)
+    if not stored.get("clip_quantile") or kind is None or optimizer.global_clipnorm != 1.0:
         return False
     clipping = {"global_clipnorm": None, "clip_quantile": stored["clip_quantile"]}
-    model.optimizer = kinds[type(optimizer)].from_config(optimizer.get_config() | clipping)
+    model.optimizer = kind.from_config(optimizer.get_config() | clipping)
     model.train_function = None  # which holds the optimizer before
     return True
 

@@ -140,6 +140,25 @@ def compiled_forward(model):
     return forward
 
 
+def slopes_of(function, inputs) -> list:
+    """Return the gradients of a number with respect to tensors."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            value = function(*inputs)
+        return tape.gradient(value, inputs)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.grad(function, argnums=range(len(inputs)))(*inputs)
+    import torch
+
+    inputs = [one.detach().requires_grad_() for one in inputs]
+    return torch.autograd.grad(function(*inputs), inputs)
+
+
 def numpy(tensor) -> np.ndarray:
     """Return a copy; JAX hands out its own memory, which the next step takes back."""
     return np.array(ops.convert_to_numpy(tensor))

@@ -30,7 +30,7 @@ def forecast(
     Args:
         model: A model of `build_forecaster`, as trained or as loaded from its `.keras` file.
         frame: Recent rows, at least `lookback` for each series, with the columns of the task. Series that were not in
-            the training table are welcome.
+            the training table are welcome; a warning names them if none was.
         future: The rows to come: time, series id and `known` columns. Only for tasks with known-future columns.
         horizon: Rows to forecast; `None` for the horizon of the task. Beyond it, forecasts are fed back as input, and
             observed covariates stay at their last value.
@@ -63,17 +63,28 @@ def forecast(
     layout, ends = _with_steps_ahead(frame, preparation, blocks * task.horizon)
     table = Table.of(*_with_future(frame, future, layout, ends, steps), preparation=preparation)
     windows = Windows.of_table(table, ends - task.lookback)
+    flags = [
+        place
+        for place, channel in enumerate(preparation.channels)
+        if channel.kind == "flag" and channel.column in task.target
+    ]
     outputs = []
     for block in range(blocks):
         x, *_ = windows.cut(windows.starts + block * task.horizon)
         outputs.append(_outputs(model, x))  # (series, horizon, targets[, quantiles])
         following = (ends + block * task.horizon)[:, None] + np.arange(task.horizon)  # (series, horizon)
         table.values[following, : len(task.target)] = raw_units.point(outputs[-1])
+        table.values[following[..., None], flags] = 0.0  # they are there now
+    offset = table.offset[:, None]  # (series, 1, targets), float64
     output = np.concatenate(outputs, axis=1)[:, :steps]
+    output = output + (offset if raw_units.quantiles is None else offset[..., None])
     margins = (raw_units.margins or _margins_from(model, raw_units, frame, levels)) if levels else None
     bounds = {one: _bounds(output, raw_units, one, margins, table.scale) for one in levels}
     rows = (ends[:, None] + np.arange(steps)).ravel()
-    result = pd.DataFrame({} if task.time is None else {task.time: table.times(rows)}, index=range(len(rows)))
+    given, times = frame.index if task.time is None else frame[task.time], table.times(rows)
+    is_period = isinstance(given.dtype, pd.PeriodDtype)
+    times = times.to_period(pd.PeriodIndex(given).freqstr) if is_period else times.astype(given.dtype)
+    result = pd.DataFrame({} if task.time is None else {task.time: times}, index=range(len(rows)))
     if task.series is not None:
         result[task.series] = frame[task.series].unique()[table.series_of(rows)]
     for place, name in enumerate(task.target):
@@ -82,7 +93,7 @@ def forecast(
             result[f"{name}-lo-{one:g}"] = low[..., place].ravel()
             result[f"{name}-hi-{one:g}"] = high[..., place].ravel()
     if task.time is None:
-        result.index = table.times(rows).rename(frame.index.name)
+        result.index = times.rename(frame.index.name)
     result.attrs["roles"] = {
         "time": task.time,
         "series": task.series,
@@ -110,7 +121,8 @@ def conformalize(
         A copy of the model with calibrated intervals, compiled with a fresh optimizer.
 
     Raises:
-        ValueError: If a level is not between 0 and 100, or there are too few windows for it.
+        ValueError: If a level is not between 0 and 100, or a target has too few values for it at some step ahead:
+            95 percent need 19.
 
     Source: Vovk et al., 2005, "Algorithmic learning in a random world"; for quantiles Romano et al., 2019,
         "Conformalized quantile regression", NeurIPS. Windows that overlap are not exchangeable, so that the coverage
@@ -150,6 +162,7 @@ def _with_steps_ahead(frame, preparation, ahead) -> tuple[Layout, np.ndarray]:
     lookback = preparation.task.lookback
     layout = preparation.lay_out(frame).with_room(ahead=ahead)
     ends = layout.offsets[1:] - ahead
+    _check_ends(frame, layout, ends)
     counts = ends - layout.offsets[:-1]
     if (counts < lookback).any():
         worst = int(np.argmax(counts < lookback))
@@ -158,6 +171,23 @@ def _with_steps_ahead(frame, preparation, ahead) -> tuple[Layout, np.ndarray]:
             f"back {lookback}. Pass at least the last {lookback} rows of each series."
         )
     return layout, ends
+
+
+def _check_ends(frame, layout, ends):
+    """Raise on rows at the end of a series in which nothing was measured: they are not history."""
+    task = layout.task
+    measured = [*task.target, *task.observed]
+    rows = layout.rows[frame[measured].notna().any(axis=1).to_numpy()]
+    last = layout.offsets[:-1] - 1
+    np.maximum.at(last, layout.series_of(rows), rows)
+    empty = ends - 1 - last
+    if empty.any():
+        worst = int(np.argmax(empty))
+        raise ValueError(
+            f"`frame` ends with {empty[worst]} rows without a value of {', '.join(map(repr, measured))} in "
+            f"{layout.name_of(worst)}, from {layout.times(last[[worst]] + 1)[0]} on. A forecast begins behind the last "
+            f"row: drop them, `frame.dropna(subset={measured}, how='all')`. What is known of them goes into `future`."
+        )
 
 
 def _with_future(frame, future, layout, ends, steps) -> tuple[pd.DataFrame, Layout]:
@@ -198,18 +228,21 @@ def _with_future(frame, future, layout, ends, steps) -> tuple[pd.DataFrame, Layo
 
 def _bounds(output, raw_units, level, margins, scale):
     """Return the lower and upper bound `(series, steps, targets)` of an interval."""
+    point, horizon = raw_units.point(output), raw_units.preparation.task.horizon
     low, high = _base_interval(output, raw_units, level)
-    if not margins:
-        return low, high
-    if f"{level:g}" not in margins:
-        raise ValueError(f"Level {level:g} was not calibrated. Available: {', '.join(margins)}. See `rt.conformalize`.")
-    margin = np.asarray(margins[f"{level:g}"])  # (horizon, targets)
-    steps = np.arange(low.shape[1])
-    # Beyond the horizon no error was measured: the last width grows like a random walk's.
-    growth = np.sqrt(np.maximum(steps + 1, len(margin)) / len(margin))[:, None]
-    width = (margin[np.minimum(steps, len(margin) - 1)] * growth)[None] * scale[:, None]
-    point = raw_units.point(output)
-    return np.minimum(low - width, point), np.maximum(high + width, point)
+    if margins:
+        if f"{level:g}" not in margins:
+            listed = ", ".join(margins)
+            raise ValueError(f"Level {level:g} was not calibrated. Available: {listed}. See `rt.conformalize`.")
+        margin = np.asarray(margins[f"{level:g}"])[np.arange(point.shape[1]) % horizon]  # (steps, targets)
+        low, high = low - margin * scale[:, None], high + margin * scale[:, None]
+    below, above = np.maximum(point - low, 0), np.maximum(high - point, 0)
+    # Beyond the horizon no error was measured, and what is fed back is taken for certain: the last interval grows like
+    # a random walk's.
+    growth = np.sqrt(np.arange(1, point.shape[1] + 1) / horizon)[horizon:, None]  # (steps beyond, 1)
+    for width in (below, above):
+        width[:, horizon:] = width[:, horizon - 1 : horizon] * growth
+    return point - below, point + above
 
 
 def _base_interval(output, raw_units, level):
@@ -242,21 +275,26 @@ def _margins_from(model, raw_units, frame, levels):
 def _margins(model, raw_units, windows, levels) -> dict[str, list]:
     """Return, for each level, the width `(horizon, targets)` on the scale of a series that covers held-out values."""
     count = len(windows.starts)
-    if count < 100 / (100 - max(levels)):
-        raise ValueError(f"{count} windows are too few for level {max(levels):g}.")
     chosen = np.unique(np.linspace(0, count - 1, num=min(count, MAX_CALIBRATION_WINDOWS)).astype(int))
     starts, table = windows.starts[chosen], windows.table
     x, y, weight = windows.cut(starts)
     output = _outputs(model, x)
     scale = table.scale[table.series_of(starts)][:, None]  # (windows, 1, targets)
+    there = np.sum(weight > 0, axis=0)  # (horizon, targets)
     margins = {}
     for level in levels:
         low, high = _base_interval(output, raw_units, level)
-        score = np.where(weight > 0, np.maximum(low - y, y - high) / scale, np.nan)
-        there = np.sum(weight > 0, axis=0)  # (horizon, targets)
-        share = np.minimum(np.ceil((there + 1) * level / 100) / np.maximum(there, 1), 1.0)
-        widths = np.empty(there.shape)
-        for place in np.ndindex(there.shape):
-            widths[place] = np.nanquantile(score[:, *place], share[place], method="higher")
+        score = np.where(weight > 0, np.maximum(low - y, y - high) / scale, np.inf)
+        # Of n errors, as exchangeable as the one to come, the (n + 1) * level-th smallest covers it; rounded, because
+        # 100 * 0.07 is a little more than 7.
+        rank = np.ceil(np.round((there + 1) * level / 100, 9)).astype(int)
+        if (rank > there).any():
+            step, target = np.argwhere(rank > there)[0]
+            raise ValueError(
+                f"{count} windows are too few for level {level:g}: {step + 1} steps ahead, target "
+                f"{windows.task.target[target]!r} has {there[step, target]} values in them, and needs "
+                f"{np.ceil(np.round(level / (100 - level), 9)):g}. Pass more rows, or a lower `level`."
+            )
+        widths = np.take_along_axis(np.sort(score, axis=0), rank[None] - 1, axis=0)[0]
         margins[f"{level:g}"] = widths.tolist()
     return margins

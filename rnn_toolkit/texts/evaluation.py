@@ -253,11 +253,7 @@ def copied_share(text: str, source: str | Iterable[str], *, length: int = 40) ->
         raise ValueError(
             f"`text` has {len(text)} characters, but a run has {length}. Let the model write more, or lower `length`."
         )
-    wanted = {text[first : first + length] for first in range(len(text) - length + 1)}
+    first_of = pd.Series([text[first : first + length] for first in range(len(text) - length + 1)])
     runs = (one[first : first + length] for one in sources for first in range(len(one) - length + 1))
-    found = wanted.intersection(runs)
-    is_copied = np.zeros(len(text), bool)
-    for first in range(len(text) - length + 1):
-        if text[first : first + length] in found:
-            is_copied[first : first + length] = True
-    return float(is_copied.mean())
+    begins = first_of.isin(set(first_of).intersection(runs))
+    return float((np.convolve(begins, np.ones(length)) > 0).mean())

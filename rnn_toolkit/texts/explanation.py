@@ -1,10 +1,10 @@
 """Which words of a text spoke for a label."""
 
 import keras
-import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import one_of
+from rnn_toolkit.networks.probing import numpy, slopes_of
 from rnn_toolkit.texts.inputs import checked_texts
 from rnn_toolkit.texts.ngrams import NgramEvidence, WithEvidence
 from rnn_toolkit.texts.recognition import ends_of
@@ -40,8 +40,6 @@ def explain_text(model: keras.Model, text: str, *, label=None) -> pd.DataFrame:
         arXiv:1412.6815.
     """
     embedding, labels = ends_of(model)
-    if not isinstance(text, str):
-        raise TypeError(f"`text` must be one text, a str. Received: {type(text).__name__}. Explain several one by one.")
     checked_texts([text], "text")
     if label is not None:
         one_of(label, "label", labels.classes)
@@ -66,14 +64,14 @@ def explain_text(model: keras.Model, text: str, *, label=None) -> pd.DataFrame:
 
     activation, labels.activation = labels.activation, keras.activations.linear
     try:
-        probabilities = np.array(activation(logits_of(*inputs)[None]))[0]
+        probabilities = numpy(activation(logits_of(*inputs)[None]))[0]
         place = int(probabilities.argmax()) if label is None else labels.classes.index(label)
-        slopes = _gradients(lambda *given: _log_odds(logits_of(*given), place, labels.multi_label), inputs)
+        slopes = slopes_of(lambda *given: _log_odds(logits_of(*given), place, labels.multi_label), inputs)
     finally:
         labels.activation = activation
-    scores, *others = [(np.array(one) * np.array(slope))[0].sum(-1) for one, slope in zip(inputs, slopes, strict=True)]
+    scores, *others = [numpy(one * slope)[0].sum(-1) for one, slope in zip(inputs, slopes, strict=True)]
     if ngrams:
-        scores += others[1] + ngrams.shares(codes[0]) @ np.array(slopes[1])[0]
+        scores += others[1] + ngrams.shares(codes[0]) @ numpy(slopes[1])[0]
     table = pd.DataFrame({"token": _spelled(text, codes[0].tolist(), embedding.vocabulary), "score": scores})
     table.attrs = {"label": labels.classes[place], "probability": float(probabilities[place])}
     return table
@@ -93,22 +91,3 @@ def _log_odds(logits, place, multi_label):
         return logits[place]
     others = keras.ops.concatenate([logits[:place], logits[place + 1 :]])
     return logits[place] - keras.ops.logsumexp(others)
-
-
-def _gradients(function, inputs) -> list:
-    """Return the gradients of a number with respect to arrays."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow
-
-        with tensorflow.GradientTape() as tape:
-            tape.watch(inputs)
-            value = function(*inputs)
-        return tape.gradient(value, inputs)
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.grad(function, argnums=range(len(inputs)))(*inputs)
-    raise NotImplementedError(
-        f"Explanations need gradients of TensorFlow or JAX. The backend is {keras.backend.backend()!r}. "
-        "Load the model under one of these."
-    )

@@ -93,11 +93,8 @@ def next_token_probabilities(model: keras.Model, prompt: str, *, top: int = 10) 
         ['a', 'b', '�']
     """
     reader = _Reader(model)
-    if not isinstance(prompt, str):
-        raise TypeError(f"`prompt` must be one text, a str. Received: {type(prompt).__name__}. Ask for each by itself.")
-    _checked_prompts(prompt)
     whole_number(top, "top")
-    logits, _ = reader.read_prompts([prompt])
+    logits, _ = reader.read_prompts(_checked_prompts([prompt]))
     logits[:, PADDING] = -np.inf
     probabilities = softmax(logits[0])
     codes = np.argsort(-logits[0], kind="stable")[: min(top, len(probabilities) - 1)]  # padding is the last

@@ -82,7 +82,8 @@ class NextToken(keras.layers.Layer):
             self.bias = self.add_weight(shape=(self.embedding.input_dim,), initializer="zeros", name="bias")
         else:
             self.head.build(shape)
-        self._kept, options = {}, {"initializer": "zeros", "trainable": False}
+        # With `autocast`, what is assigned within a call in half precision is lost on PyTorch (Keras 3.15).
+        self._kept, options = {}, {"initializer": "zeros", "trainable": False, "autocast": False}
         for mode in ("training", "reading"):
             shapes = [(self.batch_size, size) for size in self._state_sizes()]
             self._kept[mode] = [self.add_weight(shape=shape, name=f"{mode}_state", **options) for shape in shapes]

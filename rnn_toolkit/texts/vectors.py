@@ -3,6 +3,7 @@
 Left out: vectors of subwords and the binary formats of word2vec and fastText. Both need the library that wrote them.
 """
 
+import codecs
 import gzip
 import re
 import unicodedata
@@ -26,8 +27,8 @@ def load_word_vectors(path: str | Path, vocabulary: Vocabulary, *, seed: int = 0
 
     Args:
         path: A line a word: the word and its numbers, with single spaces between them, as GloVe and fastText publish
-            them, plain or compressed with gzip (.gz). fastText's first line, two whole numbers, is passed over. Words
-            may hold spaces, but for the first one of a file without that line, which tells the width.
+            them, plain or compressed with gzip (.gz). fastText's first line, two whole numbers, tells the width;
+            without it the first word's line does, and that word holds no space, as others may.
         vocabulary: A `Vocabulary` of words.
         seed: Seed of the rows that the file has no vector for.
 
@@ -73,7 +74,7 @@ def load_word_vectors(path: str | Path, vocabulary: Vocabulary, *, seed: int = 0
         for number, line in enumerate(file, 1):
             # Only spaces and new lines part anything here: a word may be one of Unicode's other spaces, over which
             # `str.split` would stumble. fastText ends lines with a space.
-            line = line.rstrip(b" \r\n")
+            line = line.rstrip(b" \r\n").removeprefix(codecs.BOM_UTF8 if number == 1 else b"")
             num_spaces = line.count(b" ")
             if number == 1 and re.fullmatch(rb"\d+ \d+", line):
                 width = int(line.split(b" ")[1])

@@ -156,7 +156,7 @@ def held(run_dir: Path):
 
 
 def random_state() -> dict:
-    """Return the states of all global random generators: Python, NumPy, Keras, TensorFlow.
+    """Return the states of all global random generators: Python, NumPy, Keras, TensorFlow, PyTorch on a CPU.
 
     Those of layers are variables of the model. TensorFlow's old `tf.random` operations keep a state that cannot be
     read; Keras does not use them.
@@ -167,6 +167,8 @@ def random_state() -> dict:
     state |= {"python": [version, list(python), gauss], "numpy": list(np.random.get_state())}
     if keras.backend.backend() == "tensorflow":
         state["tensorflow"] = sys.modules["tensorflow"].random.get_global_generator().state.numpy()
+    if keras.backend.backend() == "torch":
+        state["torch"] = sys.modules["torch"].get_rng_state().numpy()
     return state
 
 
@@ -178,6 +180,8 @@ def set_random_state(state: dict) -> None:
     np.random.set_state(tuple(state["numpy"]))
     if "tensorflow" in state and keras.backend.backend() == "tensorflow":
         sys.modules["tensorflow"].random.get_global_generator().state.assign(state["tensorflow"])
+    if "torch" in state and keras.backend.backend() == "torch":
+        sys.modules["torch"].set_rng_state(sys.modules["torch"].from_numpy(state["torch"]))
 
 
 def _checksum(content: bytes) -> str:

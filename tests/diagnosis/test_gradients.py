@@ -197,7 +197,9 @@ def with_state():
     stack = [keras.Input(batch_shape=(2, 3, 1)), one, layers.BatchNormalization(), layers.GRU(2, unroll=True)]
     model = keras.Sequential([*stack, layers.Dropout(0.5), layers.Dense(1, activity_regularizer="l2")])
     model.compile("adam", "mse", metrics=["mae"])
-    model.train_on_batch(np.ones((2, 3, 1)), np.ones((2, 1)))  # at Keras 3.13 `fit` has no batch size for the states
+    # At Keras 3.13 `fit` has no batch size for the states; on PyTorch Keras 3.15 trains no stateful layer.
+    call = model.test_on_batch if keras.backend.backend() == "torch" else model.train_on_batch
+    call(np.ones((2, 3, 1)), np.ones((2, 1)))
     return model
 
 
@@ -267,13 +269,6 @@ def test_a_model_whose_steps_cannot_be_seen_is_refused(stack, shape):
 def test_rows_that_do_not_match_are_refused():
     with pytest.raises(ValueError, match=r"have \[1, 2\] rows. They need the same number"):
         gradient_flow(compiled(linear()), rows([0, 0, 1]), np.zeros((2, 1)))
-
-
-def test_other_backends_are_refused(monkeypatch):
-    model = compiled(linear())
-    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
-    with pytest.raises(NotImplementedError, match="The backend is 'torch'"):
-        gradient_flow(model, rows([0, 0, 1]), np.zeros((1, 1)))
 
 
 def test_a_penalty_on_the_weights_does_not_hinder():

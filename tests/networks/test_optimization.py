@@ -14,6 +14,8 @@ from rnn_toolkit.networks.optimization import (
     whole,
 )
 
+XLA = pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch has no XLA")
+
 
 def rates(optimizer, steps):
     """Return the learning rate at each of the first steps."""
@@ -28,7 +30,7 @@ def rates(optimizer, steps):
 
 def test_the_default_is_adam_at_a_constant_rate_clipped_at_a_norm_of_one():
     optimizer = make_optimizer()
-    assert type(optimizer) is keras.optimizers.Adam and optimizer.global_clipnorm == 1
+    assert type(optimizer).__name__ == "Adam" and optimizer.global_clipnorm == 1
     assert rates(optimizer, 3) == pytest.approx([1e-3] * 3)
 
 
@@ -37,7 +39,7 @@ def test_clip_can_be_set_and_turned_off(options):
     for clip in (0.5, None):
         optimizer = make_optimizer(clip=clip, **options)
         assert optimizer.global_clipnorm == clip and not getattr(optimizer, "clip_quantile", None)
-    assert type(make_optimizer(clip=0.5)) is keras.optimizers.Adam
+    assert type(make_optimizer(clip=0.5)).__name__ == "Adam"
 
 
 def recent(optimizer):
@@ -115,7 +117,7 @@ def test_rows_of_an_embedding_that_come_twice_count_as_their_sum():
     assert recent(model.optimizer) == pytest.approx([2])  # 2 * 1 * (1/2 + 1/2), not 2 * √(1/4 + 1/4)
 
 
-@pytest.mark.parametrize("how", ["plain", "loss scale", "accumulated", "compiled by XLA"])
+@pytest.mark.parametrize("how", ["plain", "loss scale", "accumulated", pytest.param("compiled by XLA", marks=XLA)])
 def test_norms_are_kept_in_every_kind_of_step(how):
     optimizer = quantile_clipped(1e-6)  # the gradient of (w x)² is 2 x² w
     if how == "accumulated":
@@ -255,13 +257,11 @@ def test_weight_decay_leaves_biases_alone_in_a_loaded_model_too(tmp_path):
 def test_weight_decay_shrinks_kernels_and_leaves_biases_alone():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, bias_initializer="ones")])
     model.compile(make_optimizer(0.1, weight_decay=0.5), "mse")
-    kernel, bias = (
-        float(weight.numpy().ravel()[0]) if hasattr(weight, "numpy") else float(weight) for weight in model.weights
-    )
+    kernel, bias = (one.ravel()[0] for one in model.get_weights())
     gradients = [keras.ops.zeros(weight.shape) for weight in model.trainable_variables]
     model.optimizer.apply(gradients, model.trainable_variables)
-    assert float(model.weights[0][0, 0]) == pytest.approx(kernel * (1 - 0.1 * 0.5), rel=1e-5)
-    assert float(model.weights[1][0]) == pytest.approx(bias)
+    assert model.get_weights()[0] == pytest.approx(kernel * (1 - 0.1 * 0.5), rel=1e-5)
+    assert model.get_weights()[1] == pytest.approx(bias)
 
 
 def two_kernels(optimizer):

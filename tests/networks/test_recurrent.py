@@ -126,29 +126,29 @@ def mingru(units=3, **options) -> MinGRU:
 @pytest.mark.parametrize("timesteps", [1, 2, 3, 7, 16, 50])
 def test_all_steps_at_once_are_those_one_after_the_other(timesteps):
     layer, x = mingru(), np.random.default_rng(0).normal(size=(4, timesteps, 2))
-    np.testing.assert_allclose(layer(x), by_hand(layer, x), atol=1e-5)
+    np.testing.assert_allclose(array(layer(x)), by_hand(layer, x), atol=1e-5)
     start = np.full((4, 3), 2.0)
-    np.testing.assert_allclose(layer(x, initial_state=start), by_hand(layer, x, state=2.0), atol=1e-5)
+    np.testing.assert_allclose(array(layer(x, initial_state=start)), by_hand(layer, x, state=2.0), atol=1e-5)
     in_steps = keras.layers.RNN(layer.cell, return_sequences=True)
-    np.testing.assert_allclose(layer(x), in_steps(x), atol=1e-5)
+    np.testing.assert_allclose(array(layer(x)), array(in_steps(x)), atol=1e-5)
 
 
 def test_masked_steps_keep_the_state_and_are_zeros_where_keras_wants_them_so():
     layer, x = mingru(return_state=True), np.random.default_rng(0).normal(size=(3, 20, 2))
     mask = np.arange(20) < np.array([[20], [7], [1]])
     expected = by_hand(layer, x, mask)
-    outputs, state = layer(x, mask=mask)
+    outputs, state = map(array, layer(x, mask=mask))
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
     np.testing.assert_allclose(state, expected[:, -1], atol=1e-5)
     layer.zero_output_for_mask = True
-    np.testing.assert_allclose(layer(x, mask=mask)[0], expected * mask[..., None], atol=1e-5)
+    np.testing.assert_allclose(array(layer(x, mask=mask)[0]), expected * mask[..., None], atol=1e-5)
 
 
 def test_backwards_reads_the_last_valid_step_first():
     layer, x = mingru(go_backwards=True), np.random.default_rng(0).normal(size=(2, 9, 2))
     mask = np.arange(9) < np.array([[9], [4]])
     expected = by_hand(layer, x[:, ::-1], mask[:, ::-1])
-    np.testing.assert_allclose(layer(x, mask=mask), expected, atol=1e-5)
+    np.testing.assert_allclose(array(layer(x, mask=mask)), expected, atol=1e-5)
 
 
 def test_sequences_of_any_length_go_through_one_compiled_model():
@@ -216,7 +216,7 @@ def test_what_is_known_of_a_cell_is_what_it_does(name):
     bias = np.atleast_2d(array(layer.cell.bias))[0]
     for step in range(5):
         gates, keeps, states = known.watch(layer.cell)(x[:, step] @ array(layer.cell.kernel) + bias, states)
-    np.testing.assert_allclose(layer(x), states[0], atol=1e-5)
+    np.testing.assert_allclose(array(layer(x)), array(states[0]), atol=1e-5)
     assert gates.shape[0] == 4 and (keeps is None or keeps.shape == (4, 3))
 
 

@@ -125,6 +125,16 @@ def test_series_are_told_apart_and_keep_their_names():
     assert table["scale"].tolist() == [1, 1, 10, 10]
 
 
+def test_actual_is_the_number_of_the_table_and_forecasts_of_a_high_level_are_exact():
+    frame = pd.DataFrame({"load": 2e9 + 0.1 + np.arange(20.0)})
+    for carry in (False, True):
+        test = split(frame, TASK)[2]
+        table = backtest(repeat_last(test, carry=carry), test, baselines=("naive", "drift"))
+        assert table["actual"].tolist() == frame["load"].iloc[table["time"]].tolist()
+        assert np.allclose(table["predicted"], frame["load"].iloc[table["cutoff"]], rtol=0, atol=1e-5)
+        assert np.allclose(table["drift"], table["actual"], rtol=0, atol=1e-5)
+
+
 def test_seasonal_naive_is_left_out_without_a_season():
     test = split(COUNT, TASK)[2]
     with_it = split(COUNT, ForecastTask("load", 2, 3, season_length=4))[2]
@@ -261,6 +271,25 @@ def test_smape_runs_from_0_to_200_and_is_0_where_both_are_0():
 
 def test_every_row_is_divided_by_its_own_scale():
     assert score(rows(actual=[0.0, 0.0], predicted=[3.0, 3.0], scale=[1.0, 3.0]))["MASE"].item() == 2
+
+
+def test_rows_without_a_scale_are_left_out_of_mase_and_named():
+    table = rows(series=["moves", "moves", "rests"], actual=0.0, predicted=[2.0, 4.0, 1e9], scale=[2.0, 2.0, np.nan])
+    with pytest.warns(UserWarning, match=r"MASE leaves out 1 of 3 rows, .* does not move in training: 'rests'\."):
+        assert score(table)["MASE"].tolist() == [1.5]
+    with pytest.warns(UserWarning, match="'rests'"):
+        assert np.isnan(score(table, by="series").loc[("rests", "model"), "MASE"])
+    with pytest.warns(UserWarning, match="does not move in training: 'not named'"):
+        score(table.drop(columns="series"))
+
+
+def test_one_series_flat_in_training_does_not_swamp_the_pooled_mase():
+    frame = pd.DataFrame(
+        {"shop": ["a"] * 12 + ["b"] * 12, "day": [*range(12)] * 2, "load": [5.0] * 11 + [1e6, *range(12)]}
+    )
+    test = split(frame, ForecastTask("load", 1, 2, time="day", series="shop"), test=2)[2]
+    with pytest.warns(UserWarning, match="does not move in training: 'a'"):
+        assert score(backtest(repeat_last(test), test, baselines=()))["MASE"].item() == 1
 
 
 def test_quantile_scores_are_those_worked_out_by_hand():

@@ -56,7 +56,7 @@ def test_scores_are_the_slope_of_the_log_odds(bidirectional):
         scaled = keras.models.clone_model(model)
         scaled.set_weights(model.get_weights())
         scaled.layers[0].set_weights([model.layers[0].get_weights()[0] * size])
-        no, yes = np.array(scaled(WORDS.encode("bad good")[None])[0], "float64")
+        no, yes = keras.ops.convert_to_numpy(scaled(WORDS.encode("bad good")[None]))[0].astype("float64")
         return np.log(yes / no)
 
     slope = (log_odds(1.1) - log_odds(0.9)) / 0.2  # all vectors grow by one share
@@ -76,9 +76,9 @@ def test_an_explanation_leaves_the_model_as_it_was(given):
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        (["good"], TypeError, "`text` must be one text, a str. Received: list. Explain several one by one"),
-        (None, TypeError, "`text` must be one text, a str. Received: NoneType"),
-        (b"good", TypeError, "`text` must be one text, a str. Received: bytes"),
+        (["good"], TypeError, "`text` must hold str. Received at position 0: list"),
+        (None, ValueError, "`text` has no text at position 0: None"),
+        (b"good", TypeError, "`text` must hold str. Received at position 0: bytes"),
         ("", ValueError, "`text` holds no token to explain: ''. Pass a text with words"),
         (" \n", ValueError, "`text` holds no token to explain"),
         ("\ud800", ValueError, "`text` holds half a character"),

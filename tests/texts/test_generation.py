@@ -254,8 +254,8 @@ def test_a_prompt_that_is_no_text_is_refused(prompt, error, message):
     ("prompt", "error", "message"),
     [
         ("", ValueError, "`prompt` is empty. Pass at least one character"),
-        (b"a", TypeError, "`prompt` must be one text, a str. Received: bytes. Ask for each by itself"),
-        (["a", "b"], TypeError, "`prompt` must be one text, a str. Received: list"),
+        (b"a", TypeError, "`prompt` must hold str. Received at position 0: bytes"),
+        (["a", "b"], TypeError, "`prompt` must hold str. Received at position 0: list"),
         ("\ud800", ValueError, "`prompt` holds half a character"),
     ],
 )

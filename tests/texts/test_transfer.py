@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from texts.by_hand import array
 
 import rnn_toolkit as rt
 from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
@@ -67,7 +68,7 @@ def test_a_classifier_sees_the_states_that_its_language_model_sees(cell):
     codes = WORDS.encode("so good bad")[None]
     _, states = core.read(codes, core.no_states(1))
     pooled = keras.Model(model.inputs[0], model.layers[-2].output)(codes)
-    pooled, state = map(keras.ops.convert_to_numpy, (pooled, states[0]))
+    pooled, state = map(array, (pooled, states[0]))
     np.testing.assert_allclose(pooled, state, rtol=1e-5)
 
 
@@ -75,21 +76,21 @@ def test_a_language_model_that_was_copied_stays_as_it_was():
     source = language_model()
     core = find_layer(source, NextToken)
     codes = np.array([[2, 3, 4]], "int32")
-    logits = np.array(source(codes))
+    logits = array(source(codes))
     before = values(source.layers)
     model = classifier_from_language_model(source, ["no", "yes"])
     model.run_eagerly = keras.backend.backend() == "tensorflow"
     model.train_on_batch(codes, np.array([1]))
     assert not all(same(core.embedding.get_weights(), model.layers[0].get_weights()))
     assert all(same(before, values(source.layers)))
-    assert (np.array(source(codes)) == logits).all()
+    assert (array(source(codes)) == logits).all()
     assert all(layer.layer.return_state for layer in core.recurrent) and core.embedding.mask_zero is False
 
 
 def test_padding_changes_no_probability(copied):
     codes = np.array([[2, 3, 4, 3]], "int32")
     padded = np.pad(codes, ((0, 0), (0, 5)))
-    np.testing.assert_allclose(np.array(copied(padded)), np.array(copied(codes)), rtol=1e-5)
+    np.testing.assert_allclose(array(copied(padded)), array(copied(codes)), rtol=1e-5)
 
 
 def test_a_classifier_is_saved_and_loaded_whole(copied, tmp_path):
@@ -97,7 +98,7 @@ def test_a_classifier_is_saved_and_loaded_whole(copied, tmp_path):
     copied.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     codes = np.array([[2, 3, 4, 0]], "int32")
-    assert (np.array(loaded(codes)) == np.array(copied(codes))).all()
+    assert (array(loaded(codes)) == array(copied(codes))).all()
     assert find_layer(loaded, Labels).multi_label
 
 

@@ -51,8 +51,14 @@ def test_rows_stand_at_the_codes_of_their_words(write):
         (GLOVE.replace("\n", "\r\n").encode(), "vectors.txt"),
         (GLOVE.rstrip().encode(), "vectors.txt"),
         (f"{GLOVE}\n".encode(), "vectors.txt"),
+        (f"\ufeff{GLOVE}".encode(), "vectors.txt"),
+        (f"\ufeff3 2\r\n{GLOVE}".encode(), "vectors.txt"),
+        (gzip.compress(f"\ufeff3 2\n{GLOVE}".encode()), "vectors.vec.gz"),
     ],
-    ids=["fastText", "compressed", "Windows", "no last new line", "blank last line"],
+    ids=[
+        *("fastText", "compressed", "Windows", "no last new line", "blank last line"),
+        *("byte-order mark", "byte-order mark and first line", "byte-order mark, compressed"),
+    ],
 )
 def test_all_spellings_of_the_format_give_the_same_matrix(write, content, name):
     vocabulary = vocabulary_of("the cat of mine")
@@ -118,6 +124,14 @@ def test_words_with_spaces_are_passed_over_and_do_not_shift_numbers(write):
 
     assert row(path, vocabulary_of("at cat the"), "cat") == [9, 10]
     assert load_word_vectors(path, vocabulary_of("at cat the"))[1] == 2 / 3
+
+
+@pytest.mark.parametrize("first", ["", "\ufeff"])
+def test_behind_a_line_that_tells_the_width_the_first_word_may_hold_spaces_too(write, first):
+    path = write(f"{first}4 2\nat name@domain.com 5 6\nthe 1 2\n1 2 3 4\n. . 5 6\n")
+
+    assert row(path, vocabulary_of("at the"), "the") == [1, 2]
+    assert load_word_vectors(path, vocabulary_of("at the 1"))[1] == 1 / 3
 
 
 def test_sign_for_the_unknown_is_no_word_of_the_file(write):
