@@ -7,6 +7,7 @@ import numpy as np
 from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
 from rnn_toolkit.diagnosis.sample import FEWEST
+from rnn_toolkit.tables.windows import Windows
 
 STILL = 1e-15  # deviation of silence: batches of signals mark its end by a number that small
 
@@ -161,6 +162,13 @@ def different_distributions(case: Case) -> Finding | None:
     """Training and validation that differ in kind."""
     if min(len(case.train), len(case.validation)) < FEWEST:
         return None
+    seen, season = _phases(case)
+    if seen < season:
+        return warning(
+            f"Training windows begin at {seen} of the {season} steps of a season, and others come to be forecast.",
+            "A stride that shares a factor with the season shows the same weekdays, say, again and again.",
+            'Cut by another stride: `rt.split_by_time(frame, rt.ForecastTask("target", 1, 8), stride=1)`.',
+        )
     found = _shifted_inputs(case) or _shifted_labels(case)
     if found is None:
         return None
@@ -169,6 +177,15 @@ def different_distributions(case: Case) -> Finding | None:
         "What is learnt on the one holds on the other only as far as they are alike: the validation loss says little.",
         "Look at both, `pd.DataFrame(x.reshape(-1, x.shape[-1])).describe()`; prepare both by the same code.",
     )
+
+
+def _phases(case: Case) -> tuple[int, int]:
+    """Return at how many steps of a season training windows begin, and how many there are; 0 and 0 without a season."""
+    windows = case.train_data
+    if not isinstance(windows, Windows) or len(windows.starts) < 3 * (windows.task.season_length or np.inf):
+        return 0, 0
+    first = windows.table.offsets[np.searchsorted(windows.table.offsets, windows.starts, "right") - 1]
+    return len(np.unique((windows.starts - first) % windows.task.season_length)), windows.task.season_length
 
 
 def _shifted_inputs(case: Case) -> str | None:

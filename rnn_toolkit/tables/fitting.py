@@ -21,12 +21,8 @@ BLUR = 1e-3  # of a step; a level is taken off where float32 would round by more
 # Of the root mean square of single steps; no scale is smaller. A season that returns almost exactly, or a series that
 # rests but for a few blows, would otherwise count a hundred times and more what others do.
 LEAST_SCALE = 0.1
-ADDED = (
-    "naive_scale",
-    "offset",
-    "column_offset",
-    "padded",
-)  # unknown to earlier versions; left out of a file where empty
+# Unknown to earlier versions; left out of a file where empty.
+ADDED = ("naive_scale", "offset", "column_offset", "padded")
 
 
 class Fitted(NamedTuple):
