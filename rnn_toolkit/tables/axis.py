@@ -58,7 +58,7 @@ def _holds_dates(column, task) -> bool:
         return True
     if column.name in (*task.columns, task.series) or pd.api.types.is_float_dtype(column):
         return False
-    first = column.dropna().head(20).astype(str).unique()
+    first = column.head(10_000).dropna().head(20).astype(str).unique()
     if len(first) < 2 or not all(DATE.fullmatch(text) for text in first):
         return False
     with warnings.catch_warnings():

@@ -213,12 +213,9 @@ def _with_future(frame, future, layout, preparation, ends, steps) -> tuple[pd.Da
         )
 
     def listed(rows):
-        series, times = layout.series_of(rows[:5]), layout.times(rows[:5])
-        names = [layout.names[one] for one in series]
-        places = [
-            str(time) if task.series is None else f"{one} at {time}" for one, time in zip(names, times, strict=True)
-        ]
-        return ", ".join(places) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+        places = zip(layout.series_of(rows[:5]), layout.times(rows[:5]), strict=True)
+        names = [str(time) if task.series is None else f"{layout.names[one]} at {time}" for one, time in places]
+        return ", ".join(names) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
 
     rows, given = _rows_ahead(frame, future, layout, ends)
     repeated = rows[pd.Series(rows).duplicated()]
@@ -255,15 +252,13 @@ def _rows_ahead(frame, future, layout, ends) -> tuple[np.ndarray, pd.DataFrame]:
     grid, zone = layout.grid, getattr(layout.grid, "tz", None)
     try:
         times = time_index(future, task)
+        # A time without a zone is no moment, and a number is no time: these do not compare.
+        kinds = [(isinstance(one, pd.DatetimeIndex), getattr(one, "tz", None) is None) for one in (times, grid)]
+        if kinds[0] != kinds[1]:
+            received = f"its times are {times.dtype}, those of `frame` {grid.dtype}"
+            raise ValueError(f"{received}. Convert them, with `pd.to_datetime` or `.tz_localize`, say.")
     except (TypeError, ValueError) as error:
         raise type(error)(f"`future` does not go on from `frame`: {error}") from error
-    # A time without a zone is no moment, and a number is no time: these do not compare.
-    kinds = [(isinstance(one, pd.DatetimeIndex), getattr(one, "tz", None) is None) for one in (times, grid)]
-    if kinds[0] != kinds[1]:
-        raise ValueError(
-            f"`future` does not go on from `frame`: its times are {times.dtype}, those of `frame` {grid.dtype}. "
-            "Convert them, with `pd.to_datetime` or `.tz_localize`, say."
-        )
     times = times if zone is None else times.tz_convert(zone)
     places = places_on(grid, times, layout.frequency)
     series = np.zeros(len(future), dtype=int)
