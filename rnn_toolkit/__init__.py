@@ -10,7 +10,7 @@ In working order:
   `transcript_batches`
 - models: `recurrent_layers`, `build_forecaster`, `build_text_classifier`, `build_tagger`, `build_language_model`,
   `build_sequence_classifier`, `build_ctc_recognizer`, `check_transcripts`, `StridedConvolution`, `SpecAugment`,
-  `MeanSubtraction`, `WeightDrop`, `ActivationRegularization`, `make_optimizer`
+  `WeightDrop`, `ActivationRegularization`, `make_optimizer`
 - training: `train`, `load_best`, `load_history`, `default_callbacks`, `callbacks`, `Monitor`,
   `classifier_from_language_model`, `fine_tune`
 - judgement: `backtest`, `score`, `score_tags`, `score_language_model`, `score_labels`, `score_transcripts`
@@ -44,7 +44,7 @@ from rnn_toolkit.networks.recognition import classify
 from rnn_toolkit.networks.recurrent import recurrent_layers
 from rnn_toolkit.signals.batches import sequence_batches, transcript_batches
 from rnn_toolkit.signals.evaluation import score_labels, score_transcripts
-from rnn_toolkit.signals.layers import MeanSubtraction, SpecAugment, StridedConvolution
+from rnn_toolkit.signals.layers import SpecAugment, StridedConvolution
 from rnn_toolkit.signals.models import build_ctc_recognizer, build_sequence_classifier, check_transcripts
 from rnn_toolkit.signals.plots import plot_confusion, plot_spectrogram
 from rnn_toolkit.signals.recognition import align, label_steps, transcribe
@@ -79,7 +79,6 @@ from rnn_toolkit.training.train import load_best, load_history, train
 __all__ = [
     "ActivationRegularization",
     "ForecastTask",
-    "MeanSubtraction",
     "Monitor",
     "SpecAugment",
     "StridedConvolution",

@@ -78,7 +78,8 @@ rt.score(rt.backtest(model, test), by="series").round(2)
 
 # %% [markdown]
 # **An airport the network has never seen.** Its scale is taken from the recent rows it is given; everything else it
-# has learned from the others.
+# has learned from the others. A warning says that the name is new: had we only written it in another way, the network
+# would be wrong about an airport that it does know.
 
 # %%
 unseen = weather[weather.airport == "LGA"]

@@ -92,7 +92,7 @@ recurrent = rt.recurrent_layers("gru", (units,), bidirectional=True, return_sequ
 model = rt.build_sequence_classifier(
     (None,),
     train.classes,
-    [rt.MeanSubtraction(), rt.SpecAugment(), rt.StridedConvolution(units, 5, strides=2), *recurrent],
+    [rt.SpecAugment(), rt.StridedConvolution(units, 5, strides=2), *recurrent],
     adapt_to=train,
     sampling_rate=rate,
     optimizer=rt.make_optimizer(5e-3, schedule="one_cycle", steps=epochs * len(train)),
@@ -135,8 +135,8 @@ spoken["digits"].head().tolist()
 
 # %% [markdown]
 # Connectionist temporal classification (CTC) lets the network write, at each step, a digit or nothing; the loss sums
-# over all ways to place the digits of the text. This network reads one way, so that it can write while somebody speaks:
-# without `MeanSubtraction`, which has to wait for the end. With `adapt_to` the model also checks that each text fits
+# over all ways to place the digits of the text. This network reads one way and measures no recording as a whole
+# (`streamable`), so that it can write while somebody speaks. With `adapt_to` the model also checks that each text fits
 # into the steps that its strides leave.
 
 # %%
@@ -157,6 +157,7 @@ recognizer = rt.build_ctc_recognizer(
     [*layers, *rt.recurrent_layers("gru", (2 * units,), return_sequences=True)],
     adapt_to=train_numbers,
     sampling_rate=rate,
+    streamable=True,
     optimizer=rt.make_optimizer(5e-3, schedule="one_cycle", steps=string_epochs * len(train_numbers)),
 )
 string_history = rt.train(recognizer, train_numbers, epochs=string_epochs, progress=None)
@@ -201,7 +202,7 @@ written
 # - People: set `download = True` at the top, `string_epochs = 15` and `num_strings = 2000`.
 # - Your own voice: record WAV files, `rt.read_recordings("my_recordings", sampling_rate=8000, mono=True)`; a file
 #   itself is heard by `rt.transcribe(recognizer, "number.wav")`.
-# - Both ways and better: `bidirectional=True` and `rt.MeanSubtraction()`, for recordings that are complete.
+# - Both ways and better, for recordings that are complete: `bidirectional=True`, without `streamable`.
 # - `rt.transcribe(..., beam_width=10)` follows several beginnings at once; where the network is sure, it says the same.
 # - Does it not learn? `rt.diagnose(recognizer, train_numbers, history=string_history)`.
 

@@ -11,10 +11,10 @@ from rnn_toolkit.diagnosis.dry_runs import find_learning_rate, fresh_model
 from rnn_toolkit.diagnosis.gradients import gradient_flow
 from rnn_toolkit.diagnosis.layer_health import statistics_of
 from rnn_toolkit.diagnosis.one_batch import overfit_one_batch
-from rnn_toolkit.diagnosis.reading import some_batches
+from rnn_toolkit.diagnosis.reading import fitted, some_batches
 from rnn_toolkit.diagnosis.reference_loss import ReferenceLoss
 from rnn_toolkit.diagnosis.restoring import untouched
-from rnn_toolkit.diagnosis.sample import Sample, sample_of, widened
+from rnn_toolkit.diagnosis.sample import FEWEST, Sample, sample_of, widened
 from rnn_toolkit.networks.probing import array, compiled, compiled_forward, named_layers
 from rnn_toolkit.networks.recurrent import cell_of
 from rnn_toolkit.tables.layers import RawUnits
@@ -72,7 +72,10 @@ class Case:
         """A few batches `(x, y, weight)`; of streams some rows of the first, as others need the state before."""
         if not self.layers_of(NextToken):
             count = PROBES if self.history is None else TRAINED_PROBES
-            return _of_one_width({split: some_batches(data, count) for split, data in self.data.items()})
+            fit = {split: fitted(self.model, data) for split, data in self.data.items()}
+            return _of_one_shape(
+                {split: some_batches(one, count, batch_size=size) for split, (one, size) in fit.items()}
+            )
         first = {split: some_batches(data, 1)[0] for split, data in self.data.items()}
         return {
             split: [tuple(None if one is None else one[:STREAMS] for one in batch)] for split, batch in first.items()
@@ -220,6 +223,8 @@ class Case:
         if self.loss is None or self.train.y is None:
             return {}
         shape = self.outputs["training"][0].shape[1:]
+        if min(self.losses.values()) < 0:  # as of a density or a cosine: nothing can be said in parts of it
+            return {}
         constants = self.loss.constants(self.train.y, self.train.weight, width=self.width)
         return {
             split: self.loss.of_constants(constants, one.y, one.weight, shape=shape)
@@ -240,10 +245,29 @@ class Case:
 
     @property
     def has_learnt(self) -> bool:
-        """Whether a training came to clearly less than the best constant."""
+        """Whether a training came to clearly less than the best constant; without one, than in its first epoch."""
         split = "validation" if "validation" in self.best else "training"
+        if split not in self.best:
+            return False
         floor = self.constant_losses.get(split, np.nan)
-        return split in self.best and bool(self.best[split] < self.limits["learnt"] * floor)
+        if np.isnan(floor) and self.history is not None:
+            floor = self.history["val_loss" if split == "validation" else "loss"].iloc[0]
+        return bool(floor - self.best[split] > (1 - self.limits["learnt"]) * abs(floor))
+
+    def tells(self, split: str) -> bool:
+        """Return whether the outputs tell something of the targets: with those of other rows, the loss is higher.
+
+        That holds on any scale, as where the history's losses are weighted by classes or hold penalties.
+        """
+        batches, outputs = self.batches[split], np.concatenate(self.outputs[split])
+        order = np.random.default_rng(0).permutation(len(outputs))
+        y, weight = (
+            None if batches[0][place] is None else np.concatenate([batch[place] for batch in batches])
+            for place in (1, 2)
+        )
+        own = self.loss.of(y, outputs, weight)
+        other = self.loss.of(y[order], outputs, None if weight is None else weight[order])
+        return bool(other - own > self.limits["told"] * abs(own))
 
     # Dry runs.
 
@@ -263,17 +287,27 @@ class Case:
         return find_learning_rate(self.fresh, self.train_data)
 
 
-def _of_one_width(batches: dict[str, list[tuple]]) -> dict[str, list[tuple]]:
-    """Pad batches of texts to one width: for each width a model would be compiled anew."""
-    flat = [batch for some in batches.values() for batch in some]
-    if not all(isinstance(x, np.ndarray) and x.ndim == 2 and x.dtype.kind == "i" for x, _, _ in flat):
-        return batches
-    width = max(x.shape[1] for x, _, _ in flat)
+def _of_one_shape(batches: dict[str, list[tuple]]) -> dict[str, list[tuple]]:
+    """Cut batches to the same rows, and pad those of texts to one width: for each shape a model is compiled anew."""
+    rows = {split: max(map(_rows, some)) for split, some in batches.items()}
+    if min(rows.values()) >= FEWEST:
+        rows = dict.fromkeys(rows, min(rows.values()))
+    flat = [x for some in batches.values() for x, _, _ in some]
+    is_text = all(isinstance(x, np.ndarray) and x.ndim == 2 and x.dtype.kind == "i" for x in flat)
+    width = max(x.shape[1] for x in flat) if is_text else None
 
-    def padded(one, steps):
-        return widened(one, width) if np.ndim(one) > 1 and one.shape[1] == steps else one
+    def shaped(batch, rows):
+        def cut(one):
+            is_wide = is_text and np.ndim(one) > 1 and one.shape[1] == batch[0].shape[1]
+            return None if one is None else (widened(one, width) if is_wide else one)[:rows]
+
+        return keras.tree.map_structure(cut, batch)
 
     return {
-        split: [tuple(padded(one, batch[0].shape[1]) for one in batch) for batch in some]
+        split: [shaped(batch, rows[split]) for batch in some if _rows(batch) >= rows[split]]
         for split, some in batches.items()
     }
+
+
+def _rows(batch) -> int:
+    return len(keras.tree.flatten(batch[0])[0])

@@ -30,8 +30,8 @@ def non_finite_values(case: Case) -> Finding | None:
                     f"The {split} {what} hold {int(bad.sum()):,} values that are not finite, in {len(rows):,} of "
                     f"{len(sample):,} rows; the first is row {rows[0]} as the batches come.",
                     "One NaN makes the loss of its batch NaN, and then every weight: nothing is learnt from there on.",
-                    "Fill or drop them before training: `keep = np.isfinite(x).all(axis=(1, 2)); x, y = x[keep], "
-                    "y[keep]`; `rt.split_by_time` fills missing values and marks them.",
+                    "Drop such rows: `keep = [np.isfinite(row).all() for row in x]; x, y = x[keep], y[keep]`, and for "
+                    "targets the same with y; `rt.split_by_time` fills and marks what is missing.",
                 )
     return None
 
@@ -48,7 +48,7 @@ def constant_target(case: Case) -> Finding | None:
     return error(
         f"Every {'target' if labels is None else 'label'} of the {len(y):,} training rows looked at is {values[0]:g}.",
         "There is nothing to learn: a constant answers everything, and the loss falls to zero for the wrong reason.",
-        "Look at how the target is made, and shuffle before a split that is not by time: `pd.Series(y).describe()`.",
+        "Look at how the target is made, `pd.Series(np.ravel(y)).describe()`; shuffle rows unless split by time.",
     )
 
 
@@ -61,7 +61,7 @@ def labels_out_of_range(case: Case) -> Finding | None:
             f"The labels go from {labels.min()} to {labels.max()}, but the model has {case.width} outputs.",
             "Codes must lie from 0 to the number of classes less one; others give NaN or nonsense without a word.",
             f"Give the last layer {int(labels.max()) + 1} units, or encode the labels anew: "
-            "`codes, classes = pd.factorize(labels)`.",
+            "`codes, classes = pd.factorize(np.ravel(labels))`.",
         )
     sizes = [one.input_dim for one in case.layers_of(keras.layers.Embedding)] if case.is_text else []
     highest = int(case.train.x.max(initial=0)) if sizes else 0
@@ -69,7 +69,7 @@ def labels_out_of_range(case: Case) -> Finding | None:
         return error(
             f"The inputs hold the code {highest}, but the embedding has {max(sizes)} rows.",
             "A code without a row reads another one's, or zeros, depending on the backend.",
-            f"Make the embedding `keras.layers.Embedding({highest + 1}, ...)`, or encode by the model's vocabulary.",
+            f"Make the embedding `keras.layers.Embedding({highest + 1}, 32)`, or encode by the model's vocabulary.",
         )
     return None
 
@@ -93,7 +93,7 @@ def masked_rows(case: Case) -> Finding | None:
             return warning(
                 f"{percent(shares[what])} of the {len(sample):,} {split} rows {what}.",
                 "Such rows teach nothing, or teach the label of an empty row, and only seem to be data.",
-                "Find out where they come from, and drop them: `keep = (x != 0).any(axis=1); x, y = x[keep], y[keep]`.",
+                "See whence they come, and drop them: `keep = [row.any() for row in x]; x, y = x[keep], y[keep]`.",
             )
     return None
 
@@ -102,18 +102,20 @@ def masked_rows(case: Case) -> Finding | None:
 def padding_side(case: Case) -> Finding | None:
     """Padding before the sequence instead of behind it."""
     x = case.train.x
-    if len(x) < FEWEST or case.is_language_model or not (case.is_text or case.is_sequence):
+    if len(x) < FEWEST or case.is_language_model or case.rescales or not (case.is_text or case.is_sequence):
         return None
-    empty = (x == 0) if case.is_text else (x == 0).all(axis=2)  # (rows, timesteps)
-    filled = ~empty.all(axis=1)
+    filled = (x != 0) if case.is_text else (x != 0).any(axis=2)  # (rows, timesteps)
+    first, behind = filled.argmax(axis=1), filled[:, ::-1].argmax(axis=1)
+    # Zeros in between are values of zero, as in demand that comes and goes, and not padding.
+    is_whole = filled.any(axis=1) & (filled.sum(axis=1) == x.shape[1] - first - behind)
     run = 1 if case.is_text else 2
-    left, right = (float((ends.all(axis=1) & filled).mean()) for ends in (empty[:, :run], empty[:, -run:]))
-    if left <= max(right, case.limits["padded_left"]):
+    left, right = (float(np.mean(is_whole & (zeros >= run))) for zeros in (first, behind))
+    if left <= max(2 * right, case.limits["padded_left"]):
         return None
     return warning(
         f"{percent(left)} of the training rows are padded on the left, {percent(right)} on the right.",
         "Without a mask the padding gets into the state; with one, a GPU's fast kernel wants it on the right.",
-        "Pad on the right, `codes, lengths = rt.pad(sequences)`, and mask, `Embedding(..., mask_zero=True)`.",
+        "Pad on the right, `x, lengths = rt.pad(sequences)`, and mask: `keras.layers.Embedding(9, 8, mask_zero=True)`.",
     )
 
 
@@ -121,7 +123,7 @@ def padding_side(case: Case) -> Finding | None:
 def class_imbalance(case: Case) -> Finding | None:
     """A class that is rare, without weights."""
     labels, weight = case.labels("training"), case.train.weight
-    if labels is None or case.is_language_model or case.train.y.ndim > 2:
+    if labels is None or case.is_language_model or len(labels) > len(case.train):  # most words of a text are no name
         return None
     if weight is not None and len(np.unique(weight[weight > 0])) > 1:
         return None
@@ -133,7 +135,10 @@ def class_imbalance(case: Case) -> Finding | None:
     return warning(
         f"The rarest class has {least:,} of {counts.sum():,} training rows ({rare}), the commonest {most:,}.",
         "The loss is nearly as low when the rare class is never answered, and accuracy hides it.",
-        'Weigh the classes, `rt.text_batches(..., class_weight="balanced")`, and judge by the F1 score of each.',
+        'Weigh the classes, `rt.text_batches(texts, labels, vocabulary=vocabulary, class_weight="balanced")`.'
+        if case.has_vocabulary
+        else "Weigh the rows: `from sklearn.utils import compute_sample_weight; "
+        'train = (x, y, compute_sample_weight("balanced", y))`.',
     )
 
 
@@ -180,7 +185,15 @@ def input_scale(case: Case) -> Finding | None:
 def target_scale(case: Case) -> Finding | None:
     """Targets that a fresh network is far away from."""
     y = case.train.y
-    if case.kind != "numbers" or y is None or y.dtype.kind not in "fiu" or case.rescales or not np.isfinite(y).all():
+    if (
+        case.loss is None
+        or not case.loss.is_known
+        or case.kind != "numbers"
+        or y is None
+        or y.dtype.kind not in "fiu"
+        or case.rescales
+        or not np.isfinite(y).all()
+    ):
         return None
     size = float(np.sqrt(np.mean(y.astype("float64") ** 2)))
     if max(size, size / (float(y.std()) or 1.0)) <= case.limits["target_scale"]:
@@ -210,7 +223,7 @@ def look_back(case: Case) -> Finding | None:
     return warning(
         f"A linear model that sees {best} steps back, not {length}, has {percent(gain / error[length])} less error.",
         "What comes next depends on what lies before the window, a season perhaps; no network can see it there.",
-        f"Cut longer windows: `rt.ForecastTask(..., lookback={best})`, at least one season and a bit.",
+        f'Cut longer windows: `rt.ForecastTask("target", horizon=1, lookback={best})`, at least one season and a bit.',
     )
 
 

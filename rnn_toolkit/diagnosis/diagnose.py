@@ -1,5 +1,7 @@
 """Why a training goes wrong: findings with evidence, cause and remedy."""
 
+import re
+import sys
 from collections.abc import Mapping
 
 import keras
@@ -14,6 +16,7 @@ from rnn_toolkit.diagnosis.findings import CHECKS, Diagnosis, diagnosis_of
 from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.diagnosis.thresholds import LIMITS, limits
 from rnn_toolkit.networks.probing import owned_variables
+from rnn_toolkit.training.progress import is_interactive
 
 
 def diagnose(
@@ -41,7 +44,8 @@ def diagnose(
     Returns:
         One row per finding, gravest first, likelier causes before what follows from them: `check`, `severity`
         ("error", "warning", "note"), `evidence`, `cause`, `remedy`, `more` (an address). It reads as text where it is
-        printed. `attrs["checked"]` lists the checks that ran, `attrs["skipped"]` why others did not.
+        printed. `attrs["checked"]` lists the checks that ran, `attrs["skipped"]` why others did not, and
+        `attrs["failed"]` those that an error kept from running: nothing is known of what they look for.
 
     Raises:
         TypeError: If `model` is no Keras model, `history` no table, or data can be read only once.
@@ -59,6 +63,8 @@ def diagnose(
     Source: Karpathy, 2019, "A recipe for training neural networks"; Zhang et al., 2021, "AutoTrainer", ICSE; and the
         sources of each threshold.
     """
+    from tqdm import tqdm  # here, so that importing the package stays quick
+
     check_ready(model, purpose="A diagnosis")
     history = _checked_history(history, model)
     case = Case(model, train, validation, history, limits(thresholds))
@@ -69,9 +75,10 @@ def diagnose(
         "recurrent layers": "" if case.recurrent else "no recurrent layers",
         "": "",
     }
-    found, checked, skipped = [], [], {}
+    found, checked, skipped, failed = [], [], {}, []
+    quick = {"delay": 2, "leave": False, "bar_format": "{desc}: {n_fmt} of {total_fmt} checks, {elapsed}"}
     with untouched(model):
-        for name in LIMITS:
+        for name in tqdm(LIMITS, "diagnosis", file=sys.stdout, disable=not is_interactive(), **quick):
             check, needs = CHECKS[name]
             if missing[needs]:
                 skipped[name] = missing[needs]
@@ -82,12 +89,19 @@ def diagnose(
                 skipped[name] = str(error)
                 continue
             except Exception as error:  # whatever one of them may run into, the others still tell
-                skipped[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                skipped[name] = _in_a_line(error)
+                failed.append(name)
                 continue
             checked.append(name)
             if finding is not None:
                 found.append((name, finding))
-    return diagnosis_of(found, checked=checked, skipped=skipped)
+    return diagnosis_of(found, checked=checked, skipped=skipped, failed=failed)
+
+
+def _in_a_line(error: Exception) -> str:
+    """Return what an error says, without colours, and without the arguments that Keras lists behind it."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).partition("Arguments received by")[0]
+    return f"{type(error).__name__}: {' '.join(text.split())[:200]}"
 
 
 def _checked_history(history, model) -> pd.DataFrame | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import whole_number
-from rnn_toolkit.diagnosis.reading import count_batches, read_batches, some_batches
+from rnn_toolkit.diagnosis.reading import count_batches, fitted, read_batches, some_batches
 from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.networks.optimization import unwrapped
 from rnn_toolkit.training.feeding import Arrays
@@ -79,6 +79,7 @@ def find_learning_rate(
             f"Model {model.name!r} is trained by several optimizers, and so at no single rate. Compile it with one: "
             "`rt.make_optimizer(rate_factors=...)` gives each variable a rate of its own."
         )
+    data, batch_size = fitted(model, data, batch_size=batch_size)
     some_batches(data, 1, batch_size=batch_size)  # raises on what cannot be read
     rates, losses, smoothed = np.geomspace(low, high, steps), [], []
     mean = 0.0
@@ -115,10 +116,22 @@ def check_trainable(model):
 
 
 def fresh_model(model: keras.Model) -> keras.Model:
-    """Return a model like another one at its random start, compiled for a dry run."""
-    fresh = keras.models.clone_model(model)
-    if not fresh.built:
-        fresh.build(model.input_shape)
+    """Return a model like another one, compiled for a dry run, whose trainable weights are at a random start.
+
+    What was fitted and is not trained, such as a scaler or word vectors, stays. One that cannot be built anew, as some
+    that are written as classes, is handed back as it is.
+    """
+    try:
+        fresh = keras.models.clone_model(model)
+        if not fresh.built:
+            fresh.build(model.input_shape)
+        for new, old in zip(fresh._flatten_layers(), model._flatten_layers(), strict=True):
+            if not old.trainable_variables:
+                store: dict = {}
+                old.save_own_variables(store)
+                new.load_own_variables(store)  # not by assigning: a scaler keeps what it computes from its variables
+    except Exception:  # the code of another's class may raise anything
+        return model
     fresh.compile(_restarted(model.optimizer), loss=model.loss)
     return fresh
 
@@ -134,14 +147,23 @@ def _restarted(optimizer, **settings):
 def set_optimizer(model, optimizer):
     """Let a model train by another optimizer: within `untouched`, which puts the old one back."""
     optimizer.build(model.trainable_variables)
-    vars(model).update(optimizer=optimizer, train_function=None)  # by setattr it would be tracked for saving
+    step = model.train_step
+
+    def step_as_in_fit(*given):  # which leaves out targets and weights that are not there; JAX hands in states, too
+        return step(*given[:-1], keras.utils.pack_x_y_sample_weight(*given[-1]))
+
+    # By setattr they would be tracked for saving.
+    vars(model).update(optimizer=optimizer, train_function=None, train_step=step_as_in_fit)
     return optimizer
 
 
 def train_on(model, batch) -> float:
     """Take a step, and return the loss before it."""
     model.reset_metrics()  # Keras 3.13 goes on with the mean of the steps before
-    return float(model.train_on_batch(*batch, return_dict=True)["loss"])
+    told = model.train_on_batch(*batch, return_dict=True)
+    if "loss" not in told:
+        raise NotImplementedError(f"a training step that tells no loss, but {sorted(told)}")
+    return float(told["loss"])
 
 
 def _rounds(data, *, batch_size: int, seed: int) -> Iterator[tuple]:

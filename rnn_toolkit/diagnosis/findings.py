@@ -54,7 +54,8 @@ def check(name: str, *, needs: str = "") -> Callable[[Callable], Callable]:
 class Diagnosis(pd.DataFrame):
     """A table of findings that reads as text in a terminal and as paragraphs in a notebook.
 
-    A DataFrame in all else; `attrs["checked"]` lists the checks that ran, `attrs["skipped"]` why others did not.
+    A DataFrame in all else; `attrs["checked"]` lists the checks that ran, `attrs["skipped"]` why others did not, and
+    `attrs["failed"]` those of them that an error kept from running.
     """
 
     @property
@@ -100,7 +101,9 @@ class Diagnosis(pd.DataFrame):
         counts = [
             f"{n} {one}{'s' if n > 1 else ''}" for one in SEVERITIES if (n := int((self["severity"] == one).sum()))
         ]
-        lines = [f"{', '.join(counts) or 'Nothing'} found by {len(checked)} checks."]
+        failed = sum(name in self.attrs.get("failed", ()) for name in skipped)
+        but = f"; {failed} more could not be run, so this is no clean bill of health" if failed else ""
+        lines = [f"{', '.join(counts) or 'Nothing'} found by {len(checked)} checks{but}."]
         if not counts:
             lines.append(f"Checked: {', '.join(checked)}.")
         for why in dict.fromkeys(skipped.values()):
@@ -108,8 +111,16 @@ class Diagnosis(pd.DataFrame):
         return lines
 
 
-def diagnosis_of(found: list[tuple[str, Finding]], *, checked: list[str], skipped: dict[str, str]) -> Diagnosis:
+def diagnosis_of(
+    found: list[tuple[str, Finding]], *, checked: list[str], skipped: dict[str, str], failed: tuple | list = ()
+) -> Diagnosis:
     """Return the table, gravest first; within a severity the order is kept.
+
+    Args:
+        found: Findings by the name of their check.
+        checked: Checks that ran.
+        skipped: Why others did not.
+        failed: Those of them that an error kept from running.
 
     Example:
         >>> late = ("plateau", Finding("note", "It stands still.", "Why not.", "Wait."))
@@ -122,7 +133,7 @@ def diagnosis_of(found: list[tuple[str, Finding]], *, checked: list[str], skippe
         {"check": name, **dataclasses.asdict(finding), "more": f"{GUIDE}#{_anchor(name)}"} for name, finding in ordered
     ]
     table = Diagnosis(rows, columns=["check", "severity", "evidence", "cause", "remedy", "more"])
-    table.attrs |= {"checked": checked, "skipped": skipped}
+    table.attrs |= {"checked": checked, "skipped": skipped, "failed": list(failed)}
     return table
 
 

@@ -111,6 +111,8 @@ def _prepare(model, layers):
     for layer in model._flatten_layers():
         if layer.compute_dtype != layer.variable_dtype:  # float16 loses gradients below 6e-8
             vars(layer)["_dtype_policy"] = keras.dtype_policies.DTypePolicy(layer.variable_dtype)
+    for variable in model.trainable_variables:
+        variable.regularizer = None  # it does not depend on h, and cannot be computed where assignments are dropped
     for layer in layers.values():
         vars(layer)["unroll"] = False  # an unrolled loop of 200 steps compiles for half a minute
         if hasattr(layer, "use_cudnn"):

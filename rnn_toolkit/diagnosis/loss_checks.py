@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from rnn_toolkit.diagnosis.case import Case
-from rnn_toolkit.diagnosis.findings import Finding, check, error, percent
+from rnn_toolkit.diagnosis.findings import Finding, check, error, note, percent
 
 BOUNDS = dict.fromkeys(("sigmoid", "hard_sigmoid", "softmax"), (0.0, 1.0)) | {"tanh": (-1.0, 1.0)}
 BOUNDS |= dict.fromkeys(("relu", "softplus"), (0.0, np.inf))
@@ -14,16 +14,21 @@ BOUNDS |= dict.fromkeys(("relu", "softplus"), (0.0, np.inf))
 def loss_and_activation(case: Case) -> Finding | None:
     """A loss that does not fit the last activation, or the form of the targets."""
     y, outputs = case.batches["training"][0][1], case.outputs["training"][0]
-    if case.loss is None or y is None or not np.isfinite(outputs).all():
+    if case.loss is None or not case.loss.is_known or y is None or not np.isfinite(outputs).all():
         return None
     judge = {"numbers": _for_numbers, "binary": _for_binary, "ctc": _for_ctc}.get(case.kind, _for_classes)
     return judge(case, y, outputs, _head_activation(case))
 
 
 def _head_activation(case: Case) -> str:
-    layers = [one for one in case.named.values() if hasattr(one, "activation") and not hasattr(one, "cell")]
-    softmax = case.layers_of(keras.layers.Softmax)
-    return "softmax" if softmax else getattr(layers[-1].activation, "__name__", "") if layers else ""
+    """Return the activation of the layer whose outputs are the model's: others may stand behind it."""
+    outputs = case.outputs["training"][0].ravel()
+    for layer, values, _ in case.inside["training"].values():
+        layer = getattr(layer, "layer", layer)  # of `TimeDistributed`
+        activation = "softmax" if isinstance(layer, keras.layers.Softmax) else getattr(layer, "activation", None)
+        if activation is not None and values.size == outputs.size and np.allclose(values.ravel(), outputs, atol=1e-6):
+            return activation if isinstance(activation, str) else getattr(activation, "__name__", "")
+    return ""
 
 
 def _for_classes(case: Case, y, outputs, activation: str) -> Finding | None:
@@ -31,9 +36,9 @@ def _for_classes(case: Case, y, outputs, activation: str) -> Finding | None:
         return error(
             f"The model has one output, but its loss, {case.loss.name}, wants one for each class.",
             "A softmax over a single output is always 1, whatever the network says.",
-            'Of two classes: `Dense(1, activation="sigmoid")`, `loss="binary_crossentropy"`; of more, an output each.',
+            'Of two classes: a sigmoid and `model.compile("adam", "binary_crossentropy")`; of more, an output each.',
         )
-    adds_up = np.abs(outputs.sum(axis=-1) - 1).max() < 1e-2
+    adds_up = np.abs(outputs.sum(axis=-1) - 1).max() < 3e-2  # in bfloat16, too
     found = _for_probabilities(case, outputs, "softmax", has_it=adds_up)
     if found is not None or case.loss.from_logits or adds_up:
         return found
@@ -41,7 +46,7 @@ def _for_classes(case: Case, y, outputs, activation: str) -> Finding | None:
         _despite_logits(),
         f"The outputs of a row add up to {outputs.sum(axis=-1).mean():.2f}, not to 1 (activation: {activation}).",
         "Probabilities of classes that exclude each other add up to 1; these cannot be trusted.",
-        'End with a `"softmax"`; for several labels at once take `"sigmoid"` with `loss="binary_crossentropy"`.',
+        'End with a softmax; of several labels at once, a sigmoid and `model.compile("adam", "binary_crossentropy")`.',
     )
 
 
@@ -50,16 +55,16 @@ def _for_binary(case: Case, y, outputs, activation: str) -> Finding | None:
         return error(
             f"The targets go from {y.min():g} to {y.max():g}, but binary cross-entropy knows 0 and 1.",
             "Other numbers reward outputs beyond any bound, so the loss falls below zero and means nothing.",
-            'For codes of classes take a softmax and `loss="sparse_categorical_crossentropy"`.',
+            'For codes of classes take a softmax and `model.compile("adam", "sparse_categorical_crossentropy")`.',
         )
-    if activation == "softmax":
-        alone = outputs.shape[-1] == 1
+    alone = outputs.shape[-1] == 1
+    if activation == "softmax" and (alone or not np.allclose(y.sum(axis=-1), 1)):  # of one label each it does no harm
         return error(
             f"Under a binary cross-entropy stands a softmax over {outputs.shape[-1]} output{'s' * (not alone)}.",
             f"A softmax {'over one output is always 1' if alone else 'ties the outputs; the loss takes each alone'}.",
-            'Take `activation="sigmoid"`; or, for classes that exclude each other, `loss="categorical_crossentropy"`.',
+            'Take a sigmoid; or, where one class is right, `model.compile("adam", "categorical_crossentropy")`.',
         )
-    return _for_probabilities(case, outputs, "sigmoid", has_it=activation in ("sigmoid", "hard_sigmoid"))
+    return _for_probabilities(case, outputs, "sigmoid", has_it=activation in ("sigmoid", "hard_sigmoid", "softmax"))
 
 
 def _for_probabilities(case: Case, outputs, wanted: str, *, has_it: bool) -> Finding | None:
@@ -70,14 +75,14 @@ def _for_probabilities(case: Case, outputs, wanted: str, *, has_it: bool) -> Fin
             _despite_logits(),
             f"The outputs have gone through a {wanted}, and the loss applies another (from_logits=True).",
             "Behind two of them the loss cannot fall far; TensorFlow sees through it, JAX and PyTorch do not.",
-            "Take one away: `Dense(..., activation=None)`, or a loss without `from_logits`.",
+            f"Take one away: `keras.layers.Dense({outputs.shape[-1]})`, or a loss without from_logits.",
         )
     if case.loss.from_logits or are_possible:
         return None
     return error(
         f"The outputs go from {outputs.min():.2g} to {outputs.max():.2g}, but the loss reads them as probabilities.",
         "What lies outside 0 to 1 is cut off there, and gets no gradient.",
-        f'End with `Dense(..., activation="{wanted}")`, or give the loss `from_logits=True`.',
+        f'End with a {wanted}, `keras.layers.Activation("{wanted}")`, or give the loss from_logits=True.',
     )
 
 
@@ -93,16 +98,16 @@ def _for_numbers(case: Case, y, outputs, activation: str) -> Finding | None:
         return error(
             f"The targets of a row have shape {y.shape[1:]}, the outputs {outputs.shape[1:]}, under {case.loss.name}.",
             "They are stretched to fit each other without a word, so each output is drawn to every target.",
-            'The targets look like codes of classes: take `loss="sparse_categorical_crossentropy"` and a softmax.'
+            'Of codes of classes take a softmax and `model.compile("adam", "sparse_categorical_crossentropy")`.'
             if codes
-            else f"Give the last layer the shape of the targets: `Dense({int(np.prod(y.shape[1:]))})`.",
+            else f"Give the last layer the shape of the targets: `keras.layers.Dense({int(np.prod(y.shape[1:]))})`.",
         )
     targets = y[np.isfinite(y)] if y.dtype.kind == "f" else y
     if activation == "softmax" and set(np.unique(targets)) <= {0, 1}:
-        return error(
+        return note(
             f"Probabilities of classes are trained with {case.loss.name}.",
             "Its gradient vanishes where the network is surely wrong, so it learns slowly or not at all.",
-            'Take cross-entropy: `loss="categorical_crossentropy"`, or `"sparse_categorical_crossentropy"` for codes.',
+            'Take cross-entropy: `model.compile("adam", "categorical_crossentropy")`, or its sparse form for codes.',
         )
     low, high = BOUNDS.get(activation, (-np.inf, np.inf))
     beyond = float(np.mean((targets < low) | (targets > high))) if targets.size and not case.rescales else 0.0
@@ -111,7 +116,7 @@ def _for_numbers(case: Case, y, outputs, activation: str) -> Finding | None:
     return error(
         f"{percent(beyond)} of the targets lie outside {low:g} to {high:g}, where its {activation} ends.",
         "The network cannot answer with them, however long it is trained.",
-        "End with a linear layer: `keras.layers.Dense(outputs, activation=None)`.",
+        f"End with a linear layer: `keras.layers.Dense({outputs.shape[-1]}, activation=None)`.",
     )
 
 
@@ -122,7 +127,7 @@ def _for_ctc(case: Case, y, outputs, activation: str) -> Finding | None:
         return error(
             "Some label sequences hold the code 0 within.",
             "For CTC, 0 is the blank and the padding; labels behind it are not counted as they stand.",
-            "Number the labels from 1 on, and pad with 0 on the right: `codes + 1`.",
+            "Number the labels from 1 on: `y, lengths = rt.pad([codes + 1 for codes in sequences])`.",
         )
     needed = lengths + ((y[:, 1:] == y[:, :-1]) & inside[:, 1:]).sum(axis=1)
     if needed.max() <= outputs.shape[1]:

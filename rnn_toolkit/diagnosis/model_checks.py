@@ -5,7 +5,10 @@ import numpy as np
 
 from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.data_checks import input_scale
+from rnn_toolkit.diagnosis.dry_runs import set_optimizer, train_on
 from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
+from rnn_toolkit.diagnosis.layer_health import statistics_of
+from rnn_toolkit.diagnosis.restoring import untouched
 from rnn_toolkit.networks.probing import array
 
 
@@ -22,10 +25,12 @@ def frozen_layers(case: Case) -> Finding | None:
     if not names:
         return None
     more = f", as are {len(names) - 1} more" if len(names) > 1 else ""
+    layer = case.named[names[0]]
+    holder = next(one.name for one in case.model.layers if layer in one._flatten_layers())  # it may lie inside another
     return warning(
         f"Layer {names[0]!r} is frozen{more}, and the weights still lie as they were drawn.",
         "A layer that is not trained passes on random features; freezing is for weights that have been learnt.",
-        f'Set `model.get_layer("{names[0]}").trainable = True`, compile again, and train.',
+        f'Set `model.get_layer("{holder}").trainable = True`, compile again, and train.',
     )
 
 
@@ -50,13 +55,23 @@ def symmetric_initialisation(case: Case) -> Finding | None:
     # A last layer of zeros is a sound start: it gets gradients from the first step on, and hands some on from the next.
     counts = (table["zero_weights"] < 1) | table.index.isin(case.recurrent)
     share = table["identical_units"].where(counts).astype("float64")
-    if not share.max() > case.limits["identical_units"]:
+    if not share.max() > case.limits["identical_units"] or _grow_apart(case, share.idxmax()):
         return None
     return error(
         f"{percent(share.max())} of the units of layer {share.idxmax()!r} have the very weights of another.",
         "Equal units get equal gradients and stay equal, so many do no more than one; all zeros never learn.",
-        'Start with random weights: `kernel_initializer="glorot_uniform"`, `recurrent_initializer="orthogonal"`.',
+        'Start with random weights, as Keras does: `keras.layers.GRU(32, kernel_initializer="glorot_uniform")`.',
     )
+
+
+def _grow_apart(case: Case, name: str) -> bool:
+    """Return whether the equal units of a layer soon differ, as those of an output do, which learn different things."""
+    with untouched(case.model):
+        set_optimizer(case.model, keras.optimizers.SGD(0.01))
+        for _ in range(2):
+            train_on(case.model, case.batches["training"][0])
+        share = statistics_of(case.model, {}).loc[name, "identical_units"]
+    return not share > case.limits["identical_units"]
 
 
 @check("dead units")
@@ -67,11 +82,12 @@ def dead_units(case: Case) -> Finding | None:
     if not share.max() > case.limits["dead_units"]:
         return None
     kind = getattr(getattr(case.named[share.idxmax()], "activation", None), "__name__", "")
-    first = 'Take `activation="tanh"`, ' if "relu" in kind else "Scale the inputs to deviation 1, "
     return warning(
         f"{percent(share.max())} of the units of layer {share.idxmax()!r} always give the same output.",
         "Without an answer to its input a unit gets no gradient: a ReLU below zero, or gates driven into their bounds.",
-        f"{first}biases of 0 and a lower learning rate, and start anew.",
+        'Take a `keras.layers.Activation("tanh")`, biases of 0 and a lower learning rate, and start anew.'
+        if "relu" in kind
+        else "Scale the inputs to deviation 1, take biases of 0 and a lower learning rate, and start anew.",
     )
 
 
@@ -109,7 +125,7 @@ def exploding_gradients(case: Case) -> Finding | None:
         "note" if not burst and (case.has_learnt or not (is_large or case.has_trained)) else "warning",
         f"The recurrent kernel of layer {name!r} has a spectral radius of {radius.get(name, np.nan):.2g}{grows}.{seen}",
         "Above 1 each step back in time multiplies the gradient, or drives the state into its bounds.",
-        'Take an LSTM or GRU, `recurrent_initializer="orthogonal"`, and clip: `rt.make_optimizer(clip=1.0)`.',
+        "Take an LSTM or GRU as Keras starts it, `keras.layers.GRU(32)`, and clip: `rt.make_optimizer(clip=1.0)`.",
     )
 
 
@@ -125,19 +141,19 @@ def _burst(case: Case) -> float | None:
 def vanishing_gradients(case: Case) -> Finding | None:
     """Gradients that do not reach the first steps."""
     growth = _growth(case)
-    # A fresh network forgets much that it may yet learn to keep.
+    name = max(growth, key=growth.get, default="")
+    share = growth.get(name, 1.0)
+    # A fresh network forgets much that it may yet learn to keep; a GRU as Keras starts it keeps half of each step.
     limit = case.limits["vanishing"] if case.has_trained else case.limits["vanishing"] ** 2
-    if not growth or max(growth.values()) > limit:
+    if share > limit or share ** (1 / (case.flow[name].count() - 1)) > case.limits["vanishing_step"]:
         return None
-    name = max(growth, key=growth.get)
-    share = growth[name]
-    first = "Take an LSTM or GRU" if case.is_simple(name) else "Start an LSTM with a large forget bias"
     return Finding(
         "note" if case.has_learnt or not case.has_trained else "warning",
         f"Of the gradient at the last of {case.flow[name].count()} time steps, {share:.1g} arrives at the first, in "
         f"layer {name!r}.",
         "What happened before cannot be learnt: each step back multiplies the gradient by less than 1.",
-        f"{first}; or read several steps as one, `keras.layers.Conv1D(32, 8, strides=8)` before the recurrent layer.",
+        f"{'Take an LSTM or GRU' if case.is_simple(name) else 'Take an LSTM with a large forget bias'}; or read "
+        "several steps as one, `keras.layers.Conv1D(32, 8, strides=8)` before the recurrent layer.",
     )
 
 
@@ -161,7 +177,7 @@ def input_not_used(case: Case) -> Finding | None:
         "warning" if input_scale(case) else "error",  # where gates are shut by inputs out of scale, that is the cause
         f"The outputs of {len(outputs)} different rows are all the same.",
         "Nothing of the input gets through to the end: a layer is dead, multiplied by zero, or connected elsewhere.",
-        "Look for the layer where `activation_std` falls to zero: `rt.layer_statistics(model, x)`.",
+        'Look for the layer where the deviation falls to zero: `rt.layer_statistics(model, x)["activation_std"]`.',
     )
 
 

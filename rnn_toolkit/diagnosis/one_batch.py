@@ -8,7 +8,7 @@ import pandas as pd
 
 from rnn_toolkit._checks import whole_number
 from rnn_toolkit.diagnosis.dry_runs import check_trainable, set_optimizer, train_on
-from rnn_toolkit.diagnosis.reading import some_batches
+from rnn_toolkit.diagnosis.reading import fitted, some_batches
 from rnn_toolkit.diagnosis.reference_loss import ReferenceLoss
 from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.networks.optimization import make_optimizer
@@ -71,31 +71,28 @@ def overfit_one_batch(
         raise ValueError(f"`seconds` must be positive. Received: {seconds}. Pass 5, say.")
     optimizer = make_optimizer(learning_rate, schedule="one_cycle", steps=steps, clip=1.0)
     check_trainable(model)
-    batch = _varied_rows(model, some_batches(data, 4), batch_size)
+    data, rows = fitted(model, data)
+    batch = _varied_rows(model, some_batches(data, 4, batch_size=rows), batch_size)
     inside = getattr(model.optimizer, "inner_optimizer", None)
-    regularizers = [(variable, variable.regularizer) for variable in model.trainable_variables]
     losses, out_of_time = [], False
     with untouched(model):
-        try:
-            for variable, _ in regularizers:
-                variable.regularizer = None
-            _switch_training_off(model)
-            set_optimizer(model, optimizer if inside is None else keras.optimizers.LossScaleOptimizer(optimizer))
-            while len(losses) < steps and not out_of_time:
-                for state in recurrent_states(model):
-                    state.assign(np.zeros(state.shape))
-                losses.append(train_on(model, batch))
-                if len(losses) == 1:
-                    floor, constant = _references(model, batch)
-                    varies = constant - floor > 1e-6 * (losses[0] - floor)  # else all targets are the same
-                    limit = floor + LEARNT * ((min(losses[0], constant) if varies else losses[0]) - floor)
-                    begin = time.perf_counter()
-                if losses[-1] <= limit or not np.isfinite(losses[-1]):
-                    break
-                out_of_time = time.perf_counter() - begin > seconds
-        finally:
-            for variable, regularizer in regularizers:
-                variable.regularizer = regularizer
+        for variable in model.trainable_variables:
+            variable.regularizer = None
+        _switch_training_off(model)
+        set_optimizer(model, optimizer if inside is None else keras.optimizers.LossScaleOptimizer(optimizer))
+        while len(losses) < steps and not out_of_time:
+            for state in recurrent_states(model):
+                state.assign(np.zeros(state.shape))
+            losses.append(train_on(model, batch))
+            if len(losses) == 1:
+                floor, constant = _references(model, batch)
+                varies = constant - floor > 1e-6 * (losses[0] - floor)  # else all targets are the same
+                first = min(losses[0], constant) if varies else losses[0]
+                limit = first - (1 - LEARNT) * abs(first - floor)  # a loss of one's own may begin below zero
+                begin = time.perf_counter()
+            if losses[-1] <= limit or not np.isfinite(losses[-1]):
+                break
+            out_of_time = time.perf_counter() - begin > seconds
     table = pd.DataFrame({"loss": losses}, index=pd.RangeIndex(1, len(losses) + 1, name="step"))
     final = float(table["loss"].min())
     table.attrs = {"initial": losses[0], "final": final, "floor": floor, "constant": constant}

@@ -30,6 +30,16 @@ def some_batches(data, count: int = 4, *, batch_size: int = 64) -> list[tuple]:
     return list(read_batches(data, places, batch_size=batch_size))
 
 
+def fitted(model, data, *, batch_size: int = 64) -> tuple:
+    """Return data and the rows of a batch as a model takes them: one of a fixed batch size takes full batches only."""
+    shapes = [one.shape for one in getattr(model, "inputs", None) or ()]
+    fixed = next((shape[0] for shape in shapes if shape[0] is not None), None)
+    if fixed is None or not isinstance(data, tuple | list):
+        return data, batch_size
+    rows = len(keras.tree.flatten(data[0])[0]) // fixed * fixed
+    return keras.tree.map_structure(lambda one: None if one is None else one[:rows], tuple(data)), fixed
+
+
 def read_batches(data, places=None, *, batch_size: int = 64):
     """Yield batches as `some_batches` returns them, those at some places or all.
 

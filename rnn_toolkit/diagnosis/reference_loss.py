@@ -21,6 +21,7 @@ class ReferenceLoss:
     Attributes:
         name: Its name, as in `sparse_categorical_crossentropy`.
         kind: What is predicted: "classes" (codes), "one-hot", "binary", "ctc" or "numbers".
+        is_known: Whether it is one of Keras or ours, and not one that may read targets and outputs in its own way.
         from_logits: Whether it turns logits into probabilities itself.
 
     Example:
@@ -34,6 +35,8 @@ class ReferenceLoss:
         name = getattr(self.function, "__name__", None) or type(self.function).__name__
         self.name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
         self.kind = next((kind for start, kind in KINDS.items() if self.name.startswith(start)), "numbers")
+        maker = getattr(getattr(self.function, "fn", self.function), "__module__", None) or ""
+        self.is_known = maker.partition(".")[0] in ("keras", "rnn_toolkit")
         config = self.function.get_config() if hasattr(self.function, "get_config") else {}
         self.from_logits = bool(config.get("from_logits", False))
 
@@ -75,8 +78,12 @@ class ReferenceLoss:
             width: Outputs of a step.
         """
         if self.kind == "numbers":
-            y = y[np.isfinite(y).reshape(len(y), -1).all(axis=1)].astype("float64")
-            return [y.mean(axis=0), np.median(y, axis=0), np.full(y.shape[1:], y.mean())] if len(y) else []
+            kept = np.isfinite(y).reshape(len(y), -1).all(axis=1)
+            y, weights = y[kept].astype("float64"), weight_of_each(weight, y.shape)[kept] + SMALLEST
+            if not len(y):
+                return []
+            mean = np.average(y, axis=0, weights=weights)
+            return [mean, np.median(y, axis=0), np.full(y.shape[1:], np.average(y, weights=weights))]
         labels = self.labels(y, weight)
         if self.kind == "ctc" or (labels is not None and (not len(labels) or (width == 1 and labels.max() > 1))):
             return []

@@ -12,8 +12,9 @@ from rnn_toolkit.training.snapshots import random_state, set_random_state
 def untouched(model: keras.Model):
     """Let a model be trained, called or changed for a while, and leave it as it was: also behind an error.
 
-    Weights, seeds and states, the optimizer with all that it keeps, metrics, attributes of the layers, and the global
-    random generators are put back. Inside, `model.optimizer` may be replaced through `vars(model)`.
+    Weights, their regularizers, seeds and states, the optimizer with all that it keeps, metrics, attributes of the
+    layers, and the global random generators are put back. Inside, `model.optimizer` may be replaced through
+    `vars(model)`.
 
     Example:
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
@@ -30,10 +31,15 @@ def untouched(model: keras.Model):
     variables = {id(one): one for one in variables}
     variables |= {id(one): one for one in getattr(optimizer, "variables", ())}
     values = {name: numpy(one) for name, one in variables.items()}
-    random = random_state()
+    random, regularizers = (
+        random_state(),
+        [(one, getattr(one, "regularizer", None)) for one in model.trainable_variables],
+    )
     try:
         yield
     finally:
+        for variable, regularizer in regularizers:
+            variable.regularizer = regularizer
         for one, before in attributes:
             now = vars(one)  # not by setattr, which would track what is put back
             for name in [name for name in now if name not in before]:

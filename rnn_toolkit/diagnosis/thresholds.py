@@ -101,8 +101,10 @@ LIMITS: dict[str, dict[str, Threshold]] = {
     },
     "vanishing gradients": {
         "vanishing": Threshold(1e-4, "gradient at the first step over the last; untrained, its square", "AutoTrainer"),
+        "vanishing_step": Threshold(0.4, "what is left of it from one step to the one before"),
     },
     "labels unrelated to inputs": {
+        "told": Threshold(0.1, "by how much the loss is higher with the targets of other rows, in the loss"),
         "by_heart": Threshold(0.9, "best loss of all training rows, or of one batch alone, over the best constant's"),
     },
     "overfitting": {

@@ -89,20 +89,37 @@ class LogMelSpectrogram(SequenceReader):
         bands: Bands of the mel scale, from 20 Hz to half the sampling rate.
         frame: Milliseconds of a frame.
         hop: Milliseconds from one frame to the next.
+        dynamic_range: Decibels: energy is measured against the loudest band of the whole recording, and what is more
+            than this below it counts as silence. So how near the microphone was and what hums in the room matter less,
+            but a model with it cannot `stream`. `None` keeps the energy as it is.
+        trim: Whether to cut the silence from both ends of the recording: frames within 6 dB of that limit.
 
     Call arguments:
         inputs: `(batch, samples)`, padded with zeros on the right.
 
     Returns:
-        `(batch, frames, bands)`, with `ceil(samples / hop)` frames.
+        `(batch, frames, bands)`, with `ceil(samples / hop)` frames; what `trim` cuts is masked, behind the others.
 
     Source: Bands: the formula of the Hidden Markov Model Toolkit, as in `keras.layers.MelSpectrogram`.
     """
 
     reads = "recordings"
 
-    def __init__(self, sampling_rate: int, *, bands: int = 40, frame: float = 25, hop: float = 10, **kwargs):
+    def __init__(
+        self,
+        sampling_rate: int,
+        *,
+        bands: int = 40,
+        frame: float = 25,
+        hop: float = 10,
+        dynamic_range: float | None = None,
+        trim: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
+        self.dynamic_range, self.trim = dynamic_range, trim
+        if trim and not (dynamic_range or 0) > 6:
+            raise ValueError(f"`trim` needs a `dynamic_range` above 6 dB. Received: {dynamic_range}. Try 40.")
         self.sampling_rate = whole_number(sampling_rate, "sampling_rate", minimum=1000)
         self.bands, self.frame, self.hop = whole_number(bands, "bands"), frame, hop
         self.strides, self.size = round(sampling_rate * hop / 1000), round(sampling_rate * frame / 1000)
@@ -127,15 +144,39 @@ class LogMelSpectrogram(SequenceReader):
 
     def call(self, inputs):
         """Return the spectrograms."""
-        inputs = ops.cast(inputs, "float32")
-        return self.over(ops.pad(inputs, [(0, 0), (self.past, self.strides - 1)]))
+        return ops.cast(self._read(inputs)[0], self.compute_dtype)
+
+    def compute_mask(self, inputs, mask=None):
+        """Return which frames are neither padding nor cut off, `(batch, frames)`."""
+        return self._read(inputs)[1] if self.trim else super().compute_mask(inputs, mask)
 
     def over(self, inputs):
         """Return the frames of signals that have their past before them."""
+        return ops.cast(self._log_energy(inputs), self.compute_dtype)
+
+    def _log_energy(self, inputs):
         frames = ops.extract_sequences(inputs, self.size, self.strides) * self._window  # (batch, frames, size)
         real, imaginary = ops.rfft(frames, self._bins)
         energy = ops.matmul(ops.square(real) + ops.square(imaginary), self._weights)
-        return ops.cast(ops.log(ops.maximum(energy, FLOOR)), self.compute_dtype)
+        return ops.log(ops.maximum(energy, FLOOR if self.dynamic_range is None else 1e-30))
+
+    def _read(self, inputs):
+        """Return the spectrograms in float32, and which of their frames are left by `trim`."""
+        valid = super().compute_mask(inputs)
+        inputs = ops.pad(ops.cast(inputs, "float32"), [(0, 0), (self.past, self.strides - 1)])
+        frames = self._log_energy(inputs)
+        if self.dynamic_range is None:
+            return frames, None
+        decibel = np.log(10) / 10
+        frames = ops.maximum(frames - ops.max(frames, axis=(1, 2), keepdims=True), -self.dynamic_range * decibel)
+        if not self.trim:
+            return frames, None
+        is_loud = ops.logical_and(valid, ops.max(frames, axis=2) > (6 - self.dynamic_range) * decibel)
+        places = ops.cumsum(ops.ones_like(is_loud, "int32"), axis=1) - 1  # (batch, frames); also of an unknown length
+        first = ops.cast(ops.argmax(is_loud, axis=1), "int32")[:, None]
+        last = ops.max(ops.where(is_loud, places, 0), axis=1, keepdims=True)
+        frames = ops.take_along_axis(frames, ops.minimum(first + places, last)[..., None], axis=1)
+        return frames, places <= last - first
 
     def compute_output_shape(self, input_shape):
         """Return `(batch, frames, bands)`."""
@@ -159,7 +200,7 @@ class LogMelSpectrogram(SequenceReader):
 
     def get_config(self):
         """Return the arguments of the constructor."""
-        names = ("sampling_rate", "bands", "frame", "hop")
+        names = ("sampling_rate", "bands", "frame", "hop", "dynamic_range", "trim")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -214,39 +255,6 @@ class StridedConvolution(keras.layers.Conv1D):
     def compute_output_shape(self, input_shape):
         """Return `(batch, ceil(timesteps / strides), filters)`."""
         return input_shape[0], strided(input_shape[1], self.strides[0]), self.filters
-
-
-@keras.saving.register_keras_serializable("rnn_toolkit")
-class MeanSubtraction(keras.layers.Layer):
-    """Subtract from each channel its mean over the sequence, padding aside.
-
-    Of a logarithmic spectrogram that takes out what a microphone, a room and a voice add throughout, so that a voice
-    never heard differs less from those learnt. It needs the whole sequence: a model with it cannot `stream`.
-
-    Call arguments:
-        inputs: `(batch, timesteps, channels)`.
-        mask: `(batch, timesteps)`, true where a step is valid.
-
-    Returns:
-        The shape of the inputs.
-
-    Source: Atal, 1974, "Effectiveness of linear prediction characteristics of the speech wave for automatic speaker
-        identification and verification", Journal of the Acoustical Society of America 55(6).
-    """
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-
-    def call(self, inputs, mask=None):
-        """Return the differences."""
-        valid = ops.ones_like(inputs[..., :1]) if mask is None else ops.cast(mask, inputs.dtype)[..., None]
-        total, count = (ops.sum(one, axis=1, keepdims=True) for one in (inputs * valid, valid))
-        return inputs - total / ops.maximum(count, 1)
-
-    def compute_output_shape(self, input_shape):
-        """Return the shape of the inputs."""
-        return input_shape
 
 
 @keras.saving.register_keras_serializable("rnn_toolkit")

@@ -16,7 +16,6 @@ from rnn_toolkit.networks.targets import checked_classes
 from rnn_toolkit.signals.batches import SequenceBatches
 from rnn_toolkit.signals.layers import (
     LogMelSpectrogram,
-    MeanSubtraction,
     SequenceReader,
     SpecAugment,
     StridedConvolution,
@@ -31,6 +30,7 @@ def build_sequence_classifier(
     *,
     adapt_to: SequenceBatches | None = None,
     sampling_rate: int | None = None,
+    streamable: bool = False,
     each_step: bool = False,
     pooling: Sequence[str] = ("mean", "max"),
     dropout: float = 0.3,
@@ -45,11 +45,13 @@ def build_sequence_classifier(
         classes: The labels in the order of their codes, such as `train.classes`; or their number.
         layers: Layers between the input and the pooling, the last of which returns sequences, with
             `StridedConvolution` and `SpecAugment` before the recurrent ones where wanted. `None` takes a bidirectional
-            GRU of 64 units; for waveforms `MeanSubtraction`, `SpecAugment`, a convolution in strides of two frames, and
-            96 units.
+            GRU of 64 units; for waveforms `SpecAugment`, a convolution in strides of two frames, and 96 units.
         adapt_to: Training batches, whose mean and deviation in each channel (or band of the spectrogram) the inputs are
             normalised by; `None` takes the inputs as they are.
         sampling_rate: Of waveforms, samples a second: the model then begins with `LogMelSpectrogram`.
+        streamable: Whether waveforms are to be read while they come in, by `stream`. If not, a recording's energy is
+            measured against its loudest moment, down to 40 dB below it, and, if it gets one label, silence at its ends
+            is cut off: what a microphone and a room add then counts less.
         each_step: Whether to label each step, as `sequence_batches` with labels a step trains it, and not the whole.
         pooling: How the steps become one vector, as in `MaskedPooling`.
         dropout: Share of the pooled vector to drop in training.
@@ -72,7 +74,7 @@ def build_sequence_classifier(
         raise ValueError(
             f"`adapt_to` has the classes {adapt_to.classes}. Received `classes`: {classes}. Pass the same."
         )
-    first = _first_layers(input_shape, sampling_rate, adapt_to)
+    first = _first_layers(input_shape, sampling_rate, adapt_to, streamable, trim=not each_step)
     layers = _default_layers(sampling_rate) if layers is None else layers
     last = [] if each_step else [MaskedPooling(pooling)]
     model = keras.Sequential(
@@ -95,6 +97,7 @@ def build_ctc_recognizer(
     *,
     adapt_to: SequenceBatches | None = None,
     sampling_rate: int | None = None,
+    streamable: bool = False,
     dropout: float = 0.3,
     optimizer: keras.optimizers.Optimizer | None = None,
 ) -> keras.Sequential:
@@ -109,7 +112,7 @@ def build_ctc_recognizer(
         alphabet: The symbols in the order of their codes, such as "0123456789" or a list of words.
         layers: As in `build_sequence_classifier`.
         adapt_to: Training batches of `transcript_batches`: for the normalisation, and to check that they can be learnt.
-        sampling_rate: Of waveforms, samples a second, as in `build_sequence_classifier`.
+        sampling_rate, streamable: As in `build_sequence_classifier`, but nothing is cut off.
         dropout: Share of the channels below the symbols to drop in training.
         optimizer: Any Keras optimizer; `None` takes `make_optimizer()`.
 
@@ -131,7 +134,7 @@ def build_ctc_recognizer(
         raise ValueError(
             f"`adapt_to` has the symbols {adapt_to.classes}. Received `alphabet`: {symbols.alphabet}. Pass the same."
         )
-    first = _first_layers(input_shape, sampling_rate, adapt_to)
+    first = _first_layers(input_shape, sampling_rate, adapt_to, streamable)
     layers = _default_layers(sampling_rate) if layers is None else layers
     model = keras.Sequential([*first, *layers, keras.layers.SpatialDropout1D(dropout), symbols], name="ctc_recognizer")
     _check_steps(model)
@@ -174,7 +177,7 @@ def strides_of(model: keras.Model) -> int:
     return math.prod(np.ravel(getattr(layer, "strides", 1))[0] for layer in model.layers)
 
 
-def _first_layers(input_shape, sampling_rate, adapt_to) -> list:
+def _first_layers(input_shape, sampling_rate, adapt_to, streamable, trim=False) -> list:
     """Return the input, the layer that reads it, and the normalisation."""
     input_shape = tuple(input_shape) if isinstance(input_shape, list | tuple) else (input_shape,)
     channels = input_shape[1] if len(input_shape) == 2 else None
@@ -184,7 +187,8 @@ def _first_layers(input_shape, sampling_rate, adapt_to) -> list:
             "`input_shape` must be (None, channels), or for waveforms (None,). Received: "
             f"{input_shape} with sampling_rate={sampling_rate}. Pass the shape of one sequence, its length left open."
         )
-    reader = SequenceReader() if sampling_rate is None else LogMelSpectrogram(sampling_rate)
+    whole = {} if streamable else {"dynamic_range": 40.0, "trim": trim}
+    reader = SequenceReader() if sampling_rate is None else LogMelSpectrogram(sampling_rate, **whole)
     first = [keras.Input(input_shape), reader]
     if adapt_to is None:
         return first
@@ -225,7 +229,6 @@ def _default_layers(sampling_rate) -> list:
     if sampling_rate is None:
         return recurrent_layers("gru", (64,), **options)
     return [
-        MeanSubtraction(),
         SpecAugment(),
         StridedConvolution(96, 5, strides=2),
         *recurrent_layers("gru", (96,), dropout=0.2, **options),

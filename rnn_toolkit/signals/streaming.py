@@ -37,8 +37,8 @@ def stream(model: keras.Model, *, steps: int = 8) -> "Stream":
     """Let a model of ours read a signal that comes in chunks; it says the same as of the whole signal at once.
 
     Args:
-        model: A `keras.Sequential` of `build_sequence_classifier` or `build_ctc_recognizer`, with one-way layers: what
-            reads backwards has to wait for the end.
+        model: A `keras.Sequential` of `build_sequence_classifier` or `build_ctc_recognizer`, of waveforms with
+            `streamable=True`, and with one-way layers: what reads backwards has to wait for the end.
         steps: Steps of the output that are computed at once: the fewer, the sooner, but the more work. At 8,000 samples
             a second, a hop of 10 ms and strides of 2, eight steps are 160 ms.
 
@@ -59,6 +59,11 @@ def stream(model: keras.Model, *, steps: int = 8) -> "Stream":
         ('a', '', '')
     """
     reader = find_reader(model)
+    if getattr(reader, "dynamic_range", None) is not None:
+        raise ValueError(
+            f"Model {model.name!r} measures a recording against its loudest moment, which may be yet to come. Build it "
+            "with `streamable=True`."
+        )
     if not isinstance(model, keras.Sequential) or not isinstance(reader, SequenceReader):
         raise ValueError(
             f"Model {model.name!r} does not read signals one layer after the other. Pass one of "

@@ -4,6 +4,7 @@ Any pandas frequency and whole numbers. Gaps are allowed, as long as every times
 not regular is refused with the timestamp that shows it.
 """
 
+import re
 import warnings
 from collections import Counter
 
@@ -15,6 +16,11 @@ from rnn_toolkit.tables.task import ForecastTask
 # More steps than this between the first row and the last must come from that many rows: laying out the axis of a table
 # of a few rows a millisecond apart, over years, would take more memory than there is.
 MOST_STEPS = 20_000_000
+# 2024-01-05, 5.1.2024, 05/Jan/2024, 2024-01, January 5, 2024, 20240105 and 2024Q1, maybe with a time of day.
+DATE = re.compile(
+    r"(\d{4}[-/. ]\w{1,9}([-/. ]\d{1,2})?|\d{1,2}[-/. ]+\w{1,9}[-/., ]+\d{4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}"
+    r"|(19|20)\d{6}|\d{4}-?Q[1-4])([T ,]+\d.*)?"
+)
 RESAMPLE = "Resample first, for instance `frame.resample('h').mean()`, or pass `frequency=` to the task."
 
 
@@ -29,13 +35,15 @@ def time_index(frame: pd.DataFrame, task: ForecastTask) -> pd.Index:
     if times.hasnans:
         raise ValueError(f"The {where} lacks a timestamp in row {int(np.argmax(times.isna()))}. Drop such rows.")
     if isinstance(times, pd.DatetimeIndex):
-        return times if times.unit == "ns" else times.as_unit("ns")
+        return times
     if pd.api.types.is_integer_dtype(times):
-        dated = [name for name in frame.columns if pd.api.types.is_datetime64_any_dtype(frame[name])]
-        if task.time is None and dated:
+        dated = [name for name, column in frame.items() if task.time is None and _holds_dates(column, task)]
+        if dated:
+            first = frame[dated[0]].dropna().iloc[0]
             raise ValueError(
-                f"The time axis would be the row numbers, although column {dated[0]!r} holds timestamps. "
-                f"Pass `time={dated[0]!r}` to the task, or drop that column."
+                f"The time axis would be the row numbers, although column {dated[0]!r} holds timestamps, such as "
+                f"{first!r}. Pass `time={dated[0]!r}` to the task, converted by `pd.to_datetime` if they are text, or "
+                "drop that column."
             )
         return times
     raise TypeError(
@@ -44,11 +52,38 @@ def time_index(frame: pd.DataFrame, task: ForecastTask) -> pd.Index:
     )
 
 
-def ticks_of(times: pd.Index) -> np.ndarray:
-    """Return times as whole numbers: nanoseconds, or the numbers themselves."""
+def _holds_dates(column, task) -> bool:
+    """Return whether a column holds timestamps, or one without a role text or numbers that are written like dates."""
+    if pd.api.types.is_datetime64_any_dtype(column) or isinstance(column.dtype, pd.PeriodDtype):
+        return True
+    if column.name in (*task.columns, task.series) or pd.api.types.is_float_dtype(column):
+        return False
+    first = column.dropna().head(20).astype(str).unique()
+    if len(first) < 2 or not all(DATE.fullmatch(text) for text in first):
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas warns of days before months, which do not matter here
+        return not pd.to_datetime(first, errors="coerce", format="mixed", utc=True).hasnans
+
+
+def ticks_of(times: pd.Index, frequency: str | int | None = None) -> np.ndarray:
+    """Return times as whole numbers: the numbers themselves, or units of time since 1970.
+
+    Steps of a calendar `frequency` go by the wall clock, where a midnight that exists twice is one.
+    """
     if not isinstance(times, pd.DatetimeIndex):
         return times.to_numpy(dtype="int64")
-    return times.asi8 if times.unit == "ns" else times.as_unit("ns").asi8  # `as_unit` always copies
+    return (times.tz_localize(None) if times.tz is not None and _is_calendar(frequency) else times).asi8
+
+
+def places_on(axis: pd.Index, times: pd.Index, frequency: str | int) -> np.ndarray:
+    """Return the place of each time on an axis, -1 where it is none of its steps."""
+    if isinstance(axis, pd.DatetimeIndex) and times.unit != axis.unit:
+        times = times.as_unit(axis.unit)
+    steps, ticks = ticks_of(axis, frequency), ticks_of(times, frequency)
+    places = np.searchsorted(steps, ticks)
+    is_step = np.append(steps, -1)[places] == ticks
+    return np.where(is_step & (places < len(steps)), places, -1)
 
 
 def regular_axis(first, last, frequency, *, before=0, after=0) -> pd.Index:
@@ -61,10 +96,40 @@ def regular_axis(first, last, frequency, *, before=0, after=0) -> pd.Index:
         )
     if isinstance(frequency, int):
         return pd.RangeIndex(first - before * frequency, last + after * frequency + 1, frequency)
-    count = len(pd.date_range(first, last, freq=frequency))
+    zone = first.tz if _is_calendar(frequency) else None
+    if zone is not None:
+        first, last = _on_the_clock(first, last), last.tz_localize(None)
+    step, day = pd.tseries.frequencies.to_offset(frequency), 1
+    if isinstance(step, pd.offsets.MonthBegin) and first.day > 1:  # monthly on the 15th, say; the 30th is clipped
+        day = max(first.day, last.day)
+        first, last = first.replace(day=1), last.replace(day=1)
+    count = len(pd.date_range(first, last, freq=step, unit=first.unit))
     if before:  # not by subtraction, which leaves the wall clock where summer time begins
-        first = pd.date_range(end=first, periods=before + 1, freq=frequency)[0]
-    return pd.date_range(first, periods=before + count + after, freq=frequency, unit="ns")
+        first = pd.date_range(end=first, periods=before + 1, freq=step, unit=first.unit)[0]
+    axis = pd.date_range(first, periods=before + count + after, freq=step, unit=first.unit)
+    if day > 1:
+        axis += pd.to_timedelta(np.minimum(axis.days_in_month, day) - 1, unit="D").as_unit(first.unit)
+    if zone is None:
+        return axis
+    # A time that the clock skips is the first one after it; of one that it shows twice, the first.
+    return axis.tz_localize(zone, nonexistent="shift_forward", ambiguous=np.ones(len(axis), dtype=bool))
+
+
+def _is_calendar(frequency) -> bool:
+    """Return whether steps go by the calendar, as days and months do, and not by the stopwatch, as hours do."""
+    if not isinstance(frequency, str):
+        return False
+    step = pd.tseries.frequencies.to_offset(frequency)
+    return isinstance(step, pd.offsets.Day) or not isinstance(step, pd.offsets.Tick)
+
+
+def _on_the_clock(first, last) -> pd.Timestamp:
+    """Return what the clock shows at the first step; just behind a skipped hour, at the time of day of the last."""
+    clock = first.tz_localize(None)
+    if (first - pd.Timedelta(seconds=1)).utcoffset() < first.utcoffset():
+        last = last.tz_localize(None)
+        return min(clock, clock.normalize() + (last - last.normalize()))
+    return clock
 
 
 def infer_frequency(times: pd.Index) -> str | int:
@@ -91,19 +156,27 @@ def infer_frequency(times: pd.Index) -> str | int:
             warnings.simplefilter("ignore")  # pandas 3.1 announces that it will return offsets: `freqstr` below
             guesses = [pd.infer_freq(piece) for piece in pieces]
         votes = Counter(pd.tseries.frequencies.to_offset(guess).freqstr for guess in guesses if guess is not None)
-        candidates = [frequency for frequency, _ in votes.most_common()] + ["B"] * ("D" in votes)
-        axes = {frequency: regular_axis(times[0], times[-1], frequency) for frequency in candidates}
-        fitting = {frequency: len(axis) for frequency, axis in axes.items() if not off_axis(ticks, axis).any()}
-        if fitting:
-            return min(fitting, key=fitting.get)  # the fewest gaps; at a tie, the most common
-    day = pd.Timedelta(days=1).value
-    size = f"{shortest // day}D" if shortest % day == 0 else pd.Timedelta(shortest, "ns")
-    return pd.tseries.frequencies.to_offset(size).freqstr
+        candidates = [frequency for frequency, _ in votes.most_common()]
+        candidates += ["B"] * any(frequency.endswith("D") for frequency in votes)
+        found = _coarsest(times, candidates)
+        if found:
+            return found
+    length = pd.Timedelta(np.timedelta64(shortest, times.unit))
+    if length >= pd.Timedelta(days=28):
+        found = _coarsest(times, ["MS"])  # on the same day of each month
+        if found:
+            return found
+    days = length / pd.Timedelta(days=1)
+    return pd.tseries.frequencies.to_offset(f"{days:.0f}D" if days.is_integer() else length).freqstr
 
 
-def off_axis(ticks: np.ndarray, axis: pd.Index) -> np.ndarray:
-    """Return which ticks are not on an axis."""
-    steps = ticks_of(axis)
-    if not len(steps):
-        return np.ones(len(ticks), dtype=bool)
-    return steps[np.minimum(np.searchsorted(steps, ticks), len(steps) - 1)] != ticks
+def _coarsest(times, candidates) -> str | None:
+    """Return the frequency that has all times on its axis, with the fewest gaps; at a tie, the first."""
+    fitting = {}
+    for frequency in candidates:
+        axis = regular_axis(times[0], times[-1], frequency)
+        places = places_on(axis, times, frequency)
+        if (places >= 0).all():
+            every = int(np.gcd.reduce(np.diff(places)))  # "2B" and "3MS", which pandas does not guess
+            fitting[(pd.tseries.frequencies.to_offset(frequency) * every).freqstr] = len(axis) // every
+    return min(fitting, key=fitting.get, default=None)

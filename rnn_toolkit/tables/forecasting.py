@@ -1,17 +1,18 @@
 """A model and recent rows -> future rows, in the units and the shape of the user's own table."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit._checks import has_columns, whole_number
-from rnn_toolkit.tables.axis import time_index
+from rnn_toolkit._checks import whole_number
+from rnn_toolkit.tables.axis import places_on, time_index
 from rnn_toolkit.tables.layers import raw_units_of
-from rnn_toolkit.tables.layout import Layout
-from rnn_toolkit.tables.table import Table
+from rnn_toolkit.tables.layout import Layout, check_frame
+from rnn_toolkit.tables.table import Table, as_in_training, codes_of, warn_of_unknown
 from rnn_toolkit.tables.windows import Windows
 
 MAX_CALIBRATION_WINDOWS = 5_000  # evenly spaced; more change a quantile of the errors by little
@@ -29,9 +30,11 @@ def forecast(
 
     Args:
         model: A model of `build_forecaster`, as trained or as loaded from its `.keras` file.
-        frame: Recent rows, at least `lookback` for each series, with the columns of the task. Series that were not in
-            the training table are welcome.
-        future: The rows to come: time, series id and `known` columns. Only for tasks with known-future columns.
+        frame: Recent rows, at least `lookback` for each series, with the columns of the task. A series with fewer is
+            padded where training padded some (`short="pad"`), and left out with a warning elsewhere. Series that were
+            not in the training table are welcome; a warning names them if none was.
+        future: The rows to come: time, series id and `known` columns, in any order and time zone. What it holds of
+            other rows and series is passed over. Only for tasks with known-future columns.
         horizon: Rows to forecast; `None` for the horizon of the task. Beyond it, forecasts are fed back as input, and
             observed covariates stay at their last value.
         level: Coverage of intervals in percent, such as `[80, 95]`. Of a model that was calibrated, the levels given
@@ -60,20 +63,31 @@ def forecast(
     steps = task.horizon if horizon is None else whole_number(horizon, "horizon")
     levels = [] if level is None else _levels(level)
     blocks = -(-steps // task.horizon)
-    layout, ends = _with_steps_ahead(frame, preparation, blocks * task.horizon)
-    table = Table.of(*_with_future(frame, future, layout, ends, steps), preparation=preparation)
+    frame, layout, ends = _with_steps_ahead(frame, preparation, blocks * task.horizon)
+    table = Table.of(*_with_future(frame, future, layout, preparation, ends, steps), preparation=preparation)
     windows = Windows.of_table(table, ends - task.lookback)
+    flags = [
+        place
+        for place, channel in enumerate(preparation.channels)
+        if channel.kind == "flag" and channel.column in task.target
+    ]
     outputs = []
     for block in range(blocks):
         x, *_ = windows.cut(windows.starts + block * task.horizon)
         outputs.append(_outputs(model, x))  # (series, horizon, targets[, quantiles])
         following = (ends + block * task.horizon)[:, None] + np.arange(task.horizon)  # (series, horizon)
         table.values[following, : len(task.target)] = raw_units.point(outputs[-1])
+        table.values[following[..., None], flags] = 0.0  # they are there now
+    offset = table.offset[:, None]  # (series, 1, targets), float64
     output = np.concatenate(outputs, axis=1)[:, :steps]
+    output = output + (offset if raw_units.quantiles is None else offset[..., None])
     margins = (raw_units.margins or _margins_from(model, raw_units, frame, levels)) if levels else None
     bounds = {one: _bounds(output, raw_units, one, margins, table.scale) for one in levels}
     rows = (ends[:, None] + np.arange(steps)).ravel()
-    result = pd.DataFrame({} if task.time is None else {task.time: table.times(rows)}, index=range(len(rows)))
+    given, times = frame.index if task.time is None else frame[task.time], table.times(rows)
+    is_period = isinstance(given.dtype, pd.PeriodDtype)
+    times = times.to_period(pd.PeriodIndex(given).freqstr) if is_period else times.astype(given.dtype)
+    result = pd.DataFrame({} if task.time is None else {task.time: times}, index=range(len(rows)))
     if task.series is not None:
         result[task.series] = frame[task.series].unique()[table.series_of(rows)]
     for place, name in enumerate(task.target):
@@ -82,7 +96,7 @@ def forecast(
             result[f"{name}-lo-{one:g}"] = low[..., place].ravel()
             result[f"{name}-hi-{one:g}"] = high[..., place].ravel()
     if task.time is None:
-        result.index = table.times(rows).rename(frame.index.name)
+        result.index = times.rename(frame.index.name)
     result.attrs["roles"] = {
         "time": task.time,
         "series": task.series,
@@ -110,7 +124,8 @@ def conformalize(
         A copy of the model with calibrated intervals, compiled with a fresh optimizer.
 
     Raises:
-        ValueError: If a level is not between 0 and 100, or there are too few windows for it.
+        ValueError: If a level is not between 0 and 100, or a target has too few values for it at some step ahead:
+            95 percent need 19.
 
     Source: Vovk et al., 2005, "Algorithmic learning in a random world"; for quantiles Romano et al., 2019,
         "Conformalized quantile regression", NeurIPS. Windows that overlap are not exchangeable, so that the coverage
@@ -145,71 +160,136 @@ def _levels(level) -> list[float]:
     return sorted(levels)
 
 
-def _with_steps_ahead(frame, preparation, ahead) -> tuple[Layout, np.ndarray]:
-    """Return a layout with rows ahead, and the row behind the last known one of each series."""
+def _with_steps_ahead(frame, preparation, ahead) -> tuple[pd.DataFrame, Layout, np.ndarray]:
+    """Return the rows of series that can be forecast, a layout with rows ahead, and the row behind each's last one."""
     lookback = preparation.task.lookback
-    layout = preparation.lay_out(frame).with_room(ahead=ahead)
+    layout = preparation.lay_out(frame)
+    counts = np.diff(layout.offsets)
+    short = np.flatnonzero(counts < lookback)
+    if len(short) and not preparation.padded:
+        named = ", ".join(f"{layout.name_of(one)} has {counts[one]}" for one in short[:5])
+        named += f", {len(short) - 5} more have less," * (len(short) > 5)
+        message = f"`frame` has too few recent rows: {named}, and the model looks back {lookback}."
+        if len(short) == len(counts):
+            raise ValueError(f"{message} Pass at least the last {lookback} rows of each series.")
+        warnings.warn(f"{message} They are not forecast; train with short='pad' to forecast them, too.", stacklevel=3)
+        frame = frame[~np.isin(layout.series_of(layout.rows), short)]
+        layout = preparation.lay_out(frame)
+    layout = layout.with_room(at_least=lookback, ahead=ahead)
     ends = layout.offsets[1:] - ahead
-    counts = ends - layout.offsets[:-1]
-    if (counts < lookback).any():
-        worst = int(np.argmax(counts < lookback))
+    _check_ends(frame, layout, ends)
+    return frame, layout, ends
+
+
+def _check_ends(frame, layout, ends):
+    """Raise on rows at the end of a series in which nothing was measured: they are not history."""
+    task = layout.task
+    measured = [*task.target, *task.observed]
+    rows = layout.rows[frame[measured].notna().any(axis=1).to_numpy()]
+    last = layout.offsets[:-1] - 1
+    np.maximum.at(last, layout.series_of(rows), rows)
+    empty = ends - 1 - last
+    if empty.any():
+        worst = int(np.argmax(empty))
         raise ValueError(
-            f"`frame` has too few recent rows: {layout.name_of(worst)} has {counts[worst]}, and the model looks "
-            f"back {lookback}. Pass at least the last {lookback} rows of each series."
+            f"`frame` ends with {empty[worst]} rows without a value of {', '.join(map(repr, measured))} in "
+            f"{layout.name_of(worst)}, from {layout.times(last[[worst]] + 1)[0]} on. A forecast begins behind the last "
+            f"row: drop them, `frame.dropna(subset={measured}, how='all')`. What is known of them goes into `future`."
         )
-    return layout, ends
 
 
-def _with_future(frame, future, layout, ends, steps) -> tuple[pd.DataFrame, Layout]:
+def _with_future(frame, future, layout, preparation, ends, steps) -> tuple[pd.DataFrame, Layout]:
     """Put what is known of the rows to come under the frame, and name exactly the values that are missing."""
     task = layout.task
     if not task.ahead:
         return frame, layout
-    rows = ends[:, None] + np.arange((layout.offsets[1:] - ends).max())
-    is_needed = np.broadcast_to(np.arange(rows.shape[1]) < steps, rows.shape).ravel()
-    rows = rows.ravel()
-    coming = pd.MultiIndex.from_arrays([np.array(layout.names)[layout.series_of(rows)], layout.times(rows)])
+    needed = (ends[:, None] + np.arange(steps)).ravel()
     if future is None:
+        times = layout.times(needed)
         raise ValueError(
             f"`future` is needed: the model was trained with known-future columns {', '.join(map(repr, task.ahead))}. "
-            f"Pass a table with these for {coming[is_needed][0][1]} to {coming[is_needed][-1][1]}."
+            f"Pass a table with these for {times.min()} to {times.max()}."
         )
-    has_columns(future.columns, [*task.ahead, *filter(None, (task.time, task.series))], "`future`")
-    series = np.full(len(future), layout.names[0]) if task.series is None else future[task.series].astype(str)
-    given = future[list(task.ahead)].set_index(pd.MultiIndex.from_arrays([series, time_index(future, task)]))
 
-    def listed(places):
-        names = [str(time) if task.series is None else f"{one} at {time}" for one, time in places[:5]]
-        return ", ".join(names) + (f" and {len(places) - 5} more" if len(places) > 5 else "")
+    def listed(rows):
+        series, times = layout.series_of(rows[:5]), layout.times(rows[:5])
+        names = [layout.names[one] for one in series]
+        places = [
+            str(time) if task.series is None else f"{one} at {time}" for one, time in zip(names, times, strict=True)
+        ]
+        return ", ".join(places) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
 
-    if given.index.has_duplicates:
-        repeated = given.index[given.index.duplicated()]
+    rows, given = _rows_ahead(frame, future, layout, ends)
+    repeated = rows[pd.Series(rows).duplicated()]
+    if len(repeated):
         raise ValueError(f"`future` has more than one row for {listed(repeated)}. Drop the duplicates.")
-    given = given.reindex(coming)
     for column in task.ahead:
-        missing = coming[is_needed & given[column].isna().to_numpy()]
+        categories = preparation.categories.get(column)
+        try:
+            given[column] = as_in_training(given[column], categories)
+        except ValueError as error:
+            raise ValueError(f"`future` does not fit: {error}") from error
+        missing = np.setdiff1d(needed, rows[given[column].notna()])
         if len(missing):
             raise ValueError(f"`future` lacks {column!r} for {listed(missing)}. Add these rows, or fill the values.")
-    extended = frame.reset_index(drop=True).reindex(range(len(frame) + len(rows)))
-    for column in task.ahead:
-        extended[column] = pd.concat([frame[column], given[column]], ignore_index=True)
+        if categories is None and np.isinf(given[column]).any():
+            raise ValueError(f"`future` holds an infinite {column!r} for {listed(rows[np.isinf(given[column])])}.")
+        warn_of_unknown("values of `future` in", column, given[column].dropna().unique(), categories or ())
+    extended = pd.concat([frame, given], ignore_index=True)
     return extended, dataclasses.replace(layout, rows=np.concatenate([layout.rows, rows]))
+
+
+def _rows_ahead(frame, future, layout, ends) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return which rows of the layout a table knows of those to come, and their known columns."""
+    task = layout.task
+    keys = [name for name in (task.time, task.series) if name is not None]
+    if isinstance(future, pd.DataFrame):
+        future = future.reset_index(
+            [name for name in keys if name in future.index.names and name not in future.columns]
+        )
+        if task.time is None and frame.index.name in future.columns:
+            future = future.set_index(frame.index.name)
+    check_frame(future, [*task.ahead, *keys], "future")
+    grid, zone = layout.grid, getattr(layout.grid, "tz", None)
+    try:
+        times = time_index(future, task)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"`future` does not go on from `frame`: {error}") from error
+    # A time without a zone is no moment, and a number is no time: these do not compare.
+    kinds = [(isinstance(one, pd.DatetimeIndex), getattr(one, "tz", None) is None) for one in (times, grid)]
+    if kinds[0] != kinds[1]:
+        raise ValueError(
+            f"`future` does not go on from `frame`: its times are {times.dtype}, those of `frame` {grid.dtype}. "
+            "Convert them, with `pd.to_datetime` or `.tz_localize`, say."
+        )
+    times = times if zone is None else times.tz_convert(zone)
+    places = places_on(grid, times, layout.frequency)
+    series = np.zeros(len(future), dtype=int)
+    if task.series is not None:
+        number, names = pd.factorize(future[task.series])
+        series = np.append(codes_of(names, layout.names) - 1, -1)[number]
+    rows = layout.offsets[series] + places - layout.first[series]
+    is_ahead = (series >= 0) & (places >= 0) & (rows >= ends[series]) & (rows < layout.offsets[series + 1])
+    return rows[is_ahead], future.loc[is_ahead, list(task.ahead)].reset_index(drop=True)
 
 
 def _bounds(output, raw_units, level, margins, scale):
     """Return the lower and upper bound `(series, steps, targets)` of an interval."""
+    point, horizon = raw_units.point(output), raw_units.preparation.task.horizon
     low, high = _base_interval(output, raw_units, level)
-    if not margins:
-        return low, high
-    if f"{level:g}" not in margins:
-        raise ValueError(f"Level {level:g} was not calibrated. Available: {', '.join(margins)}. See `rt.conformalize`.")
-    margin = np.asarray(margins[f"{level:g}"])  # (horizon, targets)
-    steps = np.arange(low.shape[1])
-    # Beyond the horizon no error was measured: the last width grows like a random walk's.
-    growth = np.sqrt(np.maximum(steps + 1, len(margin)) / len(margin))[:, None]
-    width = (margin[np.minimum(steps, len(margin) - 1)] * growth)[None] * scale[:, None]
-    point = raw_units.point(output)
-    return np.minimum(low - width, point), np.maximum(high + width, point)
+    if margins:
+        if f"{level:g}" not in margins:
+            listed = ", ".join(margins)
+            raise ValueError(f"Level {level:g} was not calibrated. Available: {listed}. See `rt.conformalize`.")
+        margin = np.asarray(margins[f"{level:g}"])[np.arange(point.shape[1]) % horizon]  # (steps, targets)
+        low, high = low - margin * scale[:, None], high + margin * scale[:, None]
+    below, above = np.maximum(point - low, 0), np.maximum(high - point, 0)
+    # Beyond the horizon no error was measured, and what is fed back is taken for certain: the last interval grows like
+    # a random walk's.
+    growth = np.sqrt(np.arange(1, point.shape[1] + 1) / horizon)[horizon:, None]  # (steps beyond, 1)
+    for width in (below, above):
+        width[:, horizon:] = width[:, horizon - 1 : horizon] * growth
+    return point - below, point + above
 
 
 def _base_interval(output, raw_units, level):
@@ -242,21 +322,26 @@ def _margins_from(model, raw_units, frame, levels):
 def _margins(model, raw_units, windows, levels) -> dict[str, list]:
     """Return, for each level, the width `(horizon, targets)` on the scale of a series that covers held-out values."""
     count = len(windows.starts)
-    if count < 100 / (100 - max(levels)):
-        raise ValueError(f"{count} windows are too few for level {max(levels):g}.")
     chosen = np.unique(np.linspace(0, count - 1, num=min(count, MAX_CALIBRATION_WINDOWS)).astype(int))
     starts, table = windows.starts[chosen], windows.table
     x, y, weight = windows.cut(starts)
     output = _outputs(model, x)
     scale = table.scale[table.series_of(starts)][:, None]  # (windows, 1, targets)
+    there = np.sum(weight > 0, axis=0)  # (horizon, targets)
     margins = {}
     for level in levels:
         low, high = _base_interval(output, raw_units, level)
-        score = np.where(weight > 0, np.maximum(low - y, y - high) / scale, np.nan)
-        there = np.sum(weight > 0, axis=0)  # (horizon, targets)
-        share = np.minimum(np.ceil((there + 1) * level / 100) / np.maximum(there, 1), 1.0)
-        widths = np.empty(there.shape)
-        for place in np.ndindex(there.shape):
-            widths[place] = np.nanquantile(score[:, *place], share[place], method="higher")
+        score = np.where(weight > 0, np.maximum(low - y, y - high) / scale, np.inf)
+        # Of n errors, as exchangeable as the one to come, the (n + 1) * level-th smallest covers it; rounded, because
+        # 100 * 0.07 is a little more than 7.
+        rank = np.ceil(np.round((there + 1) * level / 100, 9)).astype(int)
+        if (rank > there).any():
+            step, target = np.argwhere(rank > there)[0]
+            raise ValueError(
+                f"{count} windows are too few for level {level:g}: {step + 1} steps ahead, target "
+                f"{windows.task.target[target]!r} has {there[step, target]} values in them, and needs "
+                f"{np.ceil(np.round(level / (100 - level), 9)):g}. Pass more rows, or a lower `level`."
+            )
+        widths = np.take_along_axis(np.sort(score, axis=0), rank[None] - 1, axis=0)[0]
         margins[f"{level:g}"] = widths.tolist()
     return margins

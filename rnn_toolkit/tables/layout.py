@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import has_columns
-from rnn_toolkit.tables.axis import RESAMPLE, infer_frequency, off_axis, regular_axis, ticks_of, time_index
+from rnn_toolkit.tables.axis import RESAMPLE, infer_frequency, places_on, regular_axis, ticks_of, time_index
 from rnn_toolkit.tables.task import ForecastTask
 
 
@@ -37,7 +37,7 @@ class Layout:
     @classmethod
     def of(cls, frame: pd.DataFrame, task: ForecastTask, frequency: str | int | None = None) -> "Layout":
         """Check a frame and lay it out; without `frequency`, that of the task is taken, or read off the frame."""
-        _check_columns(frame, task)
+        check_frame(frame, [*task.columns, *(name for name in (task.time, task.series) if name is not None)], "frame")
         times = time_index(frame, task)
         number, names = _series(frame, task)
         ticks = ticks_of(times)
@@ -46,13 +46,12 @@ class Layout:
         frequency = frequency or task.frequency or infer_frequency(distinct)
         # One step more than there are rows, so that the step after the last row has a name, too.
         grid = regular_axis(distinct[0], distinct[-1], frequency, after=1)
-        off_grid = off_axis(ticks, grid[:-1])
-        if off_grid.any():
+        position = places_on(grid[:-1], times, frequency)
+        if (position < 0).any():
             raise ValueError(
-                f"The time axis is irregular: {times[int(np.argmax(off_grid))]} is not a step of frequency "
+                f"The time axis is irregular: {times[int(np.argmin(position))]} is not a step of frequency "
                 f"{frequency!r} counted from {distinct[0]}. {RESAMPLE}"
             )
-        position = np.searchsorted(ticks_of(grid), ticks)
         first, last = np.full(len(names), len(grid)), np.zeros(len(names), dtype="int64")
         np.minimum.at(first, number, position)
         np.maximum.at(last, number, position)
@@ -100,6 +99,13 @@ class Layout:
         """Return the time of each row."""
         return self.grid[self.first[self.series_of(rows)] + rows - self.offsets[self.series_of(rows)]]
 
+    def has_clock_of(self, time_zone: str | None) -> bool:
+        """Return whether clocks in a time zone show the same along the axis, as in UTC and Etc/UTC."""
+        if None in (self.time_zone, time_zone):
+            return self.time_zone is time_zone
+        here, there = self.grid.tz_localize(None), self.grid.tz_convert(time_zone).tz_localize(None)
+        return self.time_zone == time_zone or here.equals(there)
+
     def series_of(self, rows: np.ndarray) -> np.ndarray:
         """Return the number of the series that each row belongs to."""
         return np.searchsorted(self.offsets, rows, side="right") - 1
@@ -109,22 +115,45 @@ class Layout:
         return self.offsets[:-1] + np.clip(position - self.first, 0, np.diff(self.offsets))
 
 
-def _check_columns(frame, task):
+def key_of(value: object) -> str:
+    """Return a text that is the same for all spellings of a value: 1, 1.0, "1.0" and True, a date and its midnight.
+
+    A column changes its type on the way: whole numbers become floats in a merge that leaves gaps, truth values objects,
+    and everything text in a CSV file. Text counts as a number only where Python writes the number like that, so "007",
+    "1.10" and "1e3" are themselves.
+
+    Example:
+        >>> [key_of(value) for value in (1, 1.0, "1.0", True, np.float64(2.5), "2.5", "007", "a")]
+        ['1', '1', '1', '1', '2.5', '2.5', '007', 'a']
+    """
+    text = str(value).removesuffix(" 00:00:00")
+    text = {"True": "1", "False": "0"}.get(text, text)
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() and text == str(number) else text
+
+
+def check_frame(frame, needed: list[str], name: str):
+    """Raise unless a frame is one of pandas, and has rows and each needed column once."""
     if not isinstance(frame, pd.DataFrame):
-        raise TypeError(f"`frame` must be a pandas DataFrame. Received: {type(frame).__name__}. Wrap it in one.")
+        library, kind = type(frame).__module__.partition(".")[0], type(frame).__name__
+        if hasattr(frame, "to_pandas"):
+            raise TypeError(f"`{name}` must be a pandas DataFrame. Received: {kind} of {library}. Pass `.to_pandas()`.")
+        raise TypeError(f"`{name}` must be a pandas DataFrame. Received: {kind}. Wrap it in one.")
     if frame.empty:
-        raise ValueError(f"`frame` is empty: its shape is {frame.shape}. Pass a table with rows and columns.")
-    needed = [*task.columns, *(column for column in (task.time, task.series) if column is not None)]
+        raise ValueError(f"`{name}` is empty: its shape is {frame.shape}. Pass a table with rows and columns.")
     for column in needed:
         if column in frame.index.names and column not in frame.columns:
             raise ValueError(
                 f"{column!r} is the index of the table, or a level of it, not a column. Pass "
-                "`frame.reset_index()`; or leave out `time=`, which takes the index."
+                f"`{name}.reset_index()`; or leave out `time=`, which takes the index."
             )
-    has_columns(frame.columns, needed, "`frame`")
+    has_columns(frame.columns, needed, f"`{name}`")
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
-        raise ValueError(f"`frame` has more than one column {repeated[0]!r}. Rename or drop all but one.")
+        raise ValueError(f"`{name}` has more than one column {repeated[0]!r}. Rename or drop all but one.")
 
 
 def _series(frame, task) -> tuple[np.ndarray, list[str]]:
@@ -135,10 +164,10 @@ def _series(frame, task) -> tuple[np.ndarray, list[str]]:
     names = [str(name) for name in names]
     if (number < 0).any():
         raise ValueError(f"Column {task.series!r} names no series in row {int(np.argmax(number < 0))}. Drop such rows.")
-    if len(set(names)) < len(names):
+    if len(set(map(key_of, names))) < len(names):
         raise ValueError(
-            f"Column {task.series!r} mixes types: two of its series are written alike, such as 1 and '1'. "
-            "Convert it with `.astype(str)`."
+            f"Column {task.series!r} mixes types: two of its series are written alike, such as 1 and '1' or '1.0'. "
+            "Convert it with `pd.to_numeric`, or with `.astype(int).astype(str)`."
         )
     return number, names
 
@@ -165,7 +194,7 @@ def _check_order(times, ticks, number, names):
     problem, mend = ("repeats", "Drop the duplicates") if repeats.any() else ("goes back", "Sort the table by time")
     mend += ", or name the column that tells the series apart with `series=`."
     is_clock = isinstance(times, pd.DatetimeIndex) and times[row] != times[row].normalize()
-    if is_clock and steps[place] >= -pd.Timedelta(hours=1).value:
+    if is_clock and times[row] - times[np.arange(len(ticks))[order][place]] >= pd.Timedelta(hours=-1):
         mend += " An hour that repeats in autumn is a time-zone change: see `ambiguous=` of `tz_localize`."
     raise ValueError(f"Time {problem} at {times[row]} (row {row} of {_name_of(names, number[row])}). {mend}")
 

@@ -95,14 +95,16 @@ def _disturb(frame, task, later, seed) -> tuple[pd.DataFrame, pd.DataFrame]:
         column = frame[name]
         hidden = column.mask(is_last) if column.isna().any() else column
         before[name] = hidden
-        if pd.api.types.is_bool_dtype(column):
+        is_category = isinstance(column.dtype, pd.CategoricalDtype)
+        if pd.api.types.is_bool_dtype(column) and not is_category:
             after[name] = hidden ^ is_later
         elif pd.api.types.is_numeric_dtype(column):
             size = 10 * (np.nanstd(column.to_numpy(dtype="float64", na_value=np.nan)) or 1.0)
             noise = size * (3 + generator.random(len(frame)))
             after[name] = hidden.astype("float64") + np.where(is_later, noise, 0.0)
         else:
-            after[name] = hidden.astype(object).mask(is_later, "(a word that no other row holds)")
+            changed = hidden.astype(object).mask(is_later, "(a word that no other row holds)")
+            after[name] = changed.astype("category") if is_category else changed
     return before, after
 
 

@@ -8,13 +8,15 @@ look into the future, or decide what only the user can know.
 """
 
 import functools
+import warnings
 
 import numpy as np
 import pandas as pd
 
+from rnn_toolkit.tables.axis import ticks_of
 from rnn_toolkit.tables.covariates import KINDS
-from rnn_toolkit.tables.fitting import Preparation, fit, loss_scale
-from rnn_toolkit.tables.layout import Layout
+from rnn_toolkit.tables.fitting import Preparation, fit, fit_target, offset_of, rows_before
+from rnn_toolkit.tables.layout import Layout, key_of
 
 
 class Table(Layout):
@@ -22,18 +24,20 @@ class Table(Layout):
 
     Attributes:
         preparation: What was fitted on the training rows.
-        values: Channels, filled where missing: `(num_rows, num_channels)` float32.
+        values: Channels less their offsets, filled where missing: `(num_rows, num_channels)` float32.
+        targets: Targets as they were given, NaN where missing: `(num_rows, num_targets)` float64.
         observed: True where a target was really there: `(num_rows, num_targets)` bool.
         codes: Codes of the series in `preparation`, 0 for one never seen: `(num_series,)`.
     """
 
-    def __init__(self, layout: Layout, raw: np.ndarray, words: dict[str, list[str]], preparation: Preparation):
+    def __init__(self, layout: Layout, raw: np.ndarray, targets: np.ndarray, words: dict, preparation: Preparation):
         """Fill the columns that `read` returns, in place."""
         super().__init__(**vars(layout) | {"rows": None})  # of the frame, which is not needed any more
         self.preparation = preparation
-        self.observed = ~np.isnan(raw[:, : len(self.task.target)])
-        known = {name: code for code, name in enumerate(preparation.series, start=1)}
-        self.codes = np.array([known.get(name, 0) for name in self.names])
+        self.targets, self.observed = targets, ~np.isnan(targets)
+        self.codes = codes_of(self.names, preparation.series)
+        if self.task.series not in preparation.categories:
+            warn_of_unknown("series in", self.task.series, self.names, preparation.series)
         self.values = self._fill(raw, words)
 
     @classmethod
@@ -46,36 +50,44 @@ class Table(Layout):
             preparation: What was fitted before; `None` fits on the training rows.
             ends: Row behind the training rows of each series, `(num_series,)`; `None` takes all rows.
         """
-        raw, words = read(frame, layout)
+        ends = layout.offsets[1:] if ends is None else ends
+        raw, targets, words, offsets = read(frame, layout, preparation, ends)
         if preparation is None:
-            preparation = fit(layout, raw, words, layout.offsets[1:] if ends is None else ends)
-        return cls(layout, raw, words, preparation)
+            preparation = fit(layout, raw, targets, words, offsets, ends)
+        return cls(layout, raw, targets, words, preparation)
+
+    @functools.cached_property
+    def offset(self) -> np.ndarray:
+        """What was taken off each target `(num_series, num_targets)`: as in training, or its own if never seen."""
+        return self._or_own("offset")
 
     @functools.cached_property
     def scale(self) -> np.ndarray:
         """Scale of each series and target `(num_series, num_targets)`: from training, or of its own if never seen."""
-        return self._or_own("scale", self.values, lambda column: loss_scale(column, self.task.season_length))
+        return self._or_own("scale")
 
-    def _or_own(self, statistic, values, own):
+    def _or_own(self, statistic):
         """Return a statistic from training `(num_series, num_targets)`, or each unseen series' own.
 
         Its own is computed from the first look-back alone, which no window forecasts: so it holds no target.
         """
         result = self.preparation.of_series(statistic, self.codes)
+        usual_steps = self.preparation.of_series("scale", np.zeros(1, int))[0]
         for number in np.flatnonzero(self.codes == 0):
             rows = slice(self.offsets[number], min(self.offsets[number] + self.task.lookback, self.offsets[number + 1]))
-            for place, is_there in enumerate(self.observed[rows].T):
-                if is_there.any():
-                    result[number, place] = own(np.where(is_there, values[rows, place], np.nan))
+            for place, values in enumerate(self.targets[rows].T):
+                own = getattr(fit_target(values, self.task.season_length, usual_steps[place]), statistic)
+                if not np.isnan(own) and (own > 0 or statistic != "scale"):
+                    result[number, place] = own
         return result
 
     @functools.cached_property
     def end_of_training(self) -> np.ndarray:
         """Row of each series behind its training rows `(num_series,)`; one never seen goes by the latest end of all."""
-        ends = list(self.preparation.train_ends)
+        ends = self.preparation.train_ends
         if isinstance(self.grid, pd.DatetimeIndex):
-            ends = pd.to_datetime(ends, utc=self.time_zone is not None)
-        positions = self.grid.searchsorted(pd.Index(ends))
+            ends = np.array([pd.Timestamp(one).to_datetime64() for one in ends], dtype=f"M8[{self.grid.unit}]")
+        positions = np.searchsorted(ticks_of(self.grid), np.asarray(ends).astype("int64"))
         return self.rows_at(np.concatenate([[positions.max()], positions])[self.codes])
 
     def starts(self, begins: np.ndarray, ends: np.ndarray, stride: int = 1) -> np.ndarray:
@@ -100,8 +112,9 @@ class Table(Layout):
     def _fill(self, raw, words):
         """Return the channels: columns filled forward, then what is computed from them, the axis and the series."""
         preparation, columns = self.preparation, self.task.columns
+        raw[:, : self.targets.shape[1]] = self.targets - np.repeat(self.offset, np.diff(self.offsets), axis=0)
         missing = {name: np.isnan(raw[:, columns.index(name)]) for name in preparation.flagged}
-        level = self._or_own("level", raw, np.nanmean)
+        level = self._or_own("level") - self.offset
         for place, channel in enumerate(preparation.channels[: len(columns)]):
             if channel.kind == "target":
                 start = level[:, place]
@@ -119,33 +132,41 @@ class Table(Layout):
         return values
 
 
-def read(frame: pd.DataFrame, layout: Layout) -> tuple[np.ndarray, dict[str, list[str]]]:
-    """Read the columns of a frame that is laid out.
+def read(
+    frame: pd.DataFrame, layout: Layout, preparation: Preparation | None, ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, dict[str, list[str]], dict[str, float]]:
+    """Read the columns of a frame that is laid out, each in the type that it had in training.
 
     Returns:
-        The columns of the task, missing values NaN, `(num_rows, num_columns)` float32; text columns hold codes. And
-        the words of each text column; the code of a word is its place + 1.
+        The covariates of the task less their offsets, missing values NaN, in the place of each column of the task,
+        `(num_rows, num_columns)` float32; text columns hold codes. The targets, `(num_rows, num_targets)` float64. The
+        words of each text column; the code of a word is its place + 1. And the offset of each covariate that has one,
+        that of the preparation, or the one that fits the rows before `ends`.
 
     Raises:
         ValueError: If a column holds infinite values, or text among numbers, or a static one changes.
     """
     task, words = layout.task, {}
+    offsets = {} if preparation is None else preparation.column_offset
+    targets = np.full((len(layout), len(task.target)), np.nan)
     raw = np.full((len(layout), len(task.columns)), np.nan, dtype="float32")
     for place, name in enumerate(task.columns):
         column = frame[name]
         if column.isna().all():  # then its type says nothing
             continue
+        if preparation is not None and name not in (*task.target, task.series):
+            column = as_in_training(column, preparation.categories.get(name))
         is_text = not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
         if is_text or name == task.series:  # the number of a series is a name, not a quantity
             _check_text(column, is_target=name in task.target, is_name=name == task.series)
             number, values = pd.factorize(column)
-            words[name] = list(dict.fromkeys(map(str, values)))
-            codes = {word: code for code, word in enumerate(words[name], start=1)}
-            raw[layout.rows, place] = np.array([*(codes[str(value)] for value in values), np.nan])[number]
+            words[name] = list(dict.fromkeys(map(key_of, values)))
+            read_as = np.array([*codes_of(values, words[name]), np.nan])[number]
         else:
-            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is named below
-                raw[layout.rows, place] = column.to_numpy(dtype="float64", na_value=np.nan)
-        infinite = np.isinf(raw[:, place])
+            read_as = column.to_numpy(dtype="float64", na_value=np.nan)
+        numbers = np.full(len(layout), np.nan)
+        numbers[layout.rows] = read_as
+        infinite = np.abs(numbers) > np.finfo("float32").max
         if infinite.any():
             where = layout.times(np.flatnonzero(infinite)[:1])[0]
             raise ValueError(
@@ -153,8 +174,14 @@ def read(frame: pd.DataFrame, layout: Layout) -> tuple[np.ndarray, dict[str, lis
                 f"at {where}. Replace them with NaN; missing values are allowed."
             )
         if name not in task.changing:
-            _spread_static(raw[:, place], name, layout)
-    return raw, words
+            _spread_static(numbers, name, layout)
+        if name in task.target:
+            targets[:, place] = numbers
+        else:
+            if preparation is None and name not in words:
+                offsets[name] = offset_of(numbers[rows_before(layout, ends)])
+            raw[:, place] = numbers - offsets.get(name, 0.0)
+    return raw, targets, words, offsets
 
 
 def _spread_static(column, name, layout):
@@ -171,13 +198,43 @@ def _spread_static(column, name, layout):
 
 def _take_codes(column, name, words, categories):
     """Turn the codes of words into those of the categories seen in training, 0 for others, in place."""
-    present = ~np.isnan(column)
-    if present.any() and (name in words) != (name in categories):
-        expected, received = ("text", "numbers") if name in categories else ("numbers", "text")
-        raise ValueError(f"Column {name!r} holds {received}, but {expected} in training. Convert it first.")
     if name in words:
-        codes = {word: code for code, word in enumerate(categories[name], start=1)}
-        column[present] = np.array([codes.get(word, 0) for word in words[name]])[column[present].astype("int64") - 1]
+        present = ~np.isnan(column)
+        codes = codes_of(words[name], categories[name])
+        warn_of_unknown("values of", name, words[name], categories[name])
+        column[present] = codes[column[present].astype("int64") - 1]
+
+
+def as_in_training(column, categories) -> pd.Series:
+    """Return a covariate in the type that it had in training: a category, or numbers without categories."""
+    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    message = f"Column {column.name!r} holds {{}}, but {{}} in training. Convert it first."
+    if categories is not None:
+        if is_number and pd.to_numeric(pd.Series(map(key_of, categories), dtype=object), errors="coerce").isna().all():
+            raise ValueError(message.format("numbers", "text"))
+        return column.astype(object).astype("category")
+    try:
+        return column if is_number else pd.Series(column.astype(object).to_numpy("float64", na_value=np.nan))
+    except (TypeError, ValueError) as error:
+        raise ValueError(message.format("text", "numbers")) from error
+
+
+def codes_of(values, known) -> np.ndarray:
+    """Return the place + 1 of each value among the known ones, 0 for others: `(num_values,)`."""
+    codes = {key_of(one): code for code, one in enumerate(known, start=1)}
+    return np.array([codes.get(key_of(value), 0) for value in values], dtype="int64")
+
+
+def warn_of_unknown(what, column, received, known):
+    """Warn if no value of a column was there in training."""
+    if not len(received) or not len(known) or codes_of(received, known).any():
+        return
+    listed = [", ".join(map(repr, map(str, one[:3]))) + ", ..." * (len(one) > 3) for one in (received, known)]
+    warnings.warn(
+        f"None of the {what} column {column!r} was there in training. Received: {listed[0]}; known: {listed[1]}. All "
+        "count as never seen. If they are others, that is right; if they are the same, write them as in training.",
+        stacklevel=2,
+    )
 
 
 def _forward_fill(column, offsets, start):

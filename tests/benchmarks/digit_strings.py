@@ -61,11 +61,10 @@ def main(*, unseen, strings, tests, epochs, units, rate, seed, one_way, syntheti
         train["recording"], train["digits"], speeds=(0.8, 0.9, 1.0, 1.1, 1.25), noise=0.2, **options
     )
     recurrent = rt.recurrent_layers("gru", (units,), bidirectional=not one_way, dropout=0.2, return_sequences=True)
-    layers = [] if one_way else [rt.MeanSubtraction()]
-    layers += [rt.SpecAugment(time=0.05, channels=0.2), rt.StridedConvolution(units, 5, strides=2)]
+    layers = [rt.SpecAugment(time=0.05, channels=0.2), rt.StridedConvolution(units, 5, strides=2)]
     layers += [rt.StridedConvolution(units, 5, strides=2), *recurrent]
     optimizer = rt.make_optimizer(rate, schedule="one_cycle", steps=epochs * len(batches))
-    built = {"adapt_to": batches, "sampling_rate": RATE, "optimizer": optimizer}
+    built = {"adapt_to": batches, "sampling_rate": RATE, "streamable": one_way, "optimizer": optimizer}
     model = rt.build_ctc_recognizer((None,), "0123456789", layers, **built)
     began = time.perf_counter()
     rt.train(model, batches, epochs=epochs, progress=None)

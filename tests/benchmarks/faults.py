@@ -183,7 +183,7 @@ def main():
     began = time.perf_counter()
     table = pd.DataFrame(ran(options)) if not options.read else pd.concat([read(path) for path in options.read])
     pd.set_option("display.width", 200, "display.max_columns", 30, "display.max_rows", 200, "display.max_colwidth", 60)
-    show_faults(table[table["fault"] != "none"], options)
+    show_faults(table[table["fault"] != "none"].astype({"named": bool}), options)
     show_healthy(table[table["fault"] == "none"], options)
     for when in () if options.oracle else ("before", "after"):
         seconds = table[f"{when} seconds"]

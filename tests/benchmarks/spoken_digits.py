@@ -45,7 +45,7 @@ def network(train, test, *, seed, epochs, units, rate, noise) -> tuple[pd.DataFr
     changes = {"speeds": SPEEDS, "noise": noise}
     batches = rt.sequence_batches(train["recording"], train["digit"], batch_size=32, shuffle=True, seed=seed, **changes)
     recurrent = rt.recurrent_layers("gru", (units,), bidirectional=True, dropout=0.2, return_sequences=True)
-    layers = [rt.MeanSubtraction(), rt.SpecAugment(), rt.StridedConvolution(units, 5, strides=2), *recurrent]
+    layers = [rt.SpecAugment(), rt.StridedConvolution(units, 5, strides=2), *recurrent]
     optimizer = rt.make_optimizer(rate, schedule="one_cycle", steps=epochs * len(batches))
     options = {"adapt_to": batches, "sampling_rate": 8000, "optimizer": optimizer}
     model = rt.build_sequence_classifier((None,), batches.classes, layers, **options)

@@ -63,7 +63,8 @@ def outputs_case(outputs, y, *, loss, activation=None, **measured):
     model = keras.Sequential([keras.Input((12, 2)), keras.layers.Flatten(), head])
     model.compile("adam", loss)
     case = Case(model, (X[: len(y)], y), None, None, limits())
-    vars(case).update({"outputs": {"training": [outputs]}} | measured)
+    inside = {"training": {"head": (head, outputs, None)}}
+    vars(case).update({"outputs": {"training": [outputs]}, "inside": inside} | measured)
     return case
 
 

@@ -42,13 +42,15 @@ def test_a_diagnosis_changes_nothing_behind_an_error(monkeypatch):
     def broken(case):
         case.model.layers[0].cell.kernel.assign(np.zeros((2, 12)))
         case.model.layers[0].stray = 1
-        raise RuntimeError("it broke")
+        raise RuntimeError("it \n\x1b[1mbroke\x1b[0m\n\nArguments received by GRU.call():")
 
     for name in CHECKS:
         monkeypatch.setitem(CHECKS, name, (lambda case: None, ""))
     monkeypatch.setitem(CHECKS, "input scale", (broken, ""))
     report = rt.diagnose(model, (X, Y))
     assert report.attrs["skipped"] == {"input scale": "RuntimeError: it broke"}
+    assert report.attrs["failed"] == ["input scale"]
+    assert "Nothing found by 31 checks; 1 more could not be run, so this is no clean bill of health." in repr(report)
     assert state_of(model) == before
 
 
@@ -58,7 +60,7 @@ def test_findings_come_gravest_first_and_what_cannot_be_checked_is_told():
     assert report["check"][0] == "constant target"
     assert "input scale" in report["check"].tolist()
     assert "1. ERROR: constant target\n   What: Every target of the 60 training rows" in repr(report)
-    assert "<code>pd.Series(y).describe()</code>" in report._repr_html_()
+    assert "<code>pd.Series(np.ravel(y)).describe()</code>" in report._repr_html_()
     reasons = {"vanishing gradients": "recurrent layers", "duplicates": "validation data", "clipping": "history"}
     assert {name: report.attrs["skipped"][name] for name in reasons} == {n: f"no {r}" for n, r in reasons.items()}
 

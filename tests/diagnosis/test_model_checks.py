@@ -1,5 +1,6 @@
 """What can be wrong with a model: each check at its fault, and silent without."""
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,7 +25,7 @@ def flow_of(norms):
     return flow
 
 
-FADING, GROWING = (flow_of(0.5 ** np.arange(20.0)[::step]) for step in (-1, 1))
+FADING, GROWING = flow_of(0.3 ** np.arange(20.0)[::-1]), flow_of(0.5 ** np.arange(20.0))
 
 
 def test_frozen_layers_are_named_while_they_are_as_drawn():
@@ -42,7 +43,6 @@ def test_frozen_layers_are_named_while_they_are_as_drawn():
 @pytest.mark.parametrize(
     ("check", "column", "value", "words"),
     [
-        (model_checks.symmetric_initialisation, "identical_units", 1.0, "100 % of the units of layer 'memory'"),
         (model_checks.dead_units, "dead_units", 0.75, "75 % of the units of layer 'memory'"),
         (model_checks.saturated_gates, "saturation", 0.9, "90 % of the gates of layer 'memory'"),
     ],
@@ -53,10 +53,28 @@ def test_sick_layers_are_named(check, column, value, words):
     assert check(trained_case({"loss": [1.0]}, statistics=statistics())) is None
 
 
+def test_units_that_stay_equal_are_named_and_those_of_an_output_are_not():
+    zeros = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
+    case = Case(gru(**zeros), (X, Y), None, None, limits())
+    case.model.layers[-1].kernel.assign(np.zeros((4, 1)))
+    assert "100 % of the units of layer 'memory'" in model_checks.symmetric_initialisation(case).evidence
+    assert model_checks.symmetric_initialisation(Case(gru(), (X, Y), None, None, limits())) is None
+    two = keras.Sequential(
+        [keras.Input((12, 2)), keras.layers.Flatten(), keras.layers.Dense(2, "linear", True, "ones")]
+    )
+    two.compile("adam", "mse")
+    assert model_checks.symmetric_initialisation(Case(two, (X, X[:, -1]), None, None, limits())) is None
+
+
+def test_a_gru_that_keeps_half_of_each_step_is_as_keras_makes_it():
+    halves = flow_of(0.5 ** np.arange(24.0)[::-1])
+    assert model_checks.vanishing_gradients(trained_case({"loss": [1.0]}, flow=halves)) is None
+
+
 def test_gradients_that_fade_or_grow_are_measured():
     history = {"loss": [1.0]}
     vanishing = model_checks.vanishing_gradients(trained_case(history, flow=FADING, statistics=statistics()))
-    assert "Of the gradient at the last of 20 time steps, 2e-06 arrives at the first" in vanishing.evidence
+    assert "Of the gradient at the last of 20 time steps, 1e-10 arrives at the first" in vanishing.evidence
     case = trained_case(history, flow=GROWING, statistics=statistics(spectral_radius=2.0))
     finding = model_checks.exploding_gradients(case)
     assert "a spectral radius of 2; the gradient at the first step is 5.2e+05 times" in finding.evidence

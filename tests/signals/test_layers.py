@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from rnn_toolkit import MeanSubtraction, SpecAugment, StridedConvolution, sequence_batches
+from rnn_toolkit import SpecAugment, StridedConvolution, build_sequence_classifier, sequence_batches
 from rnn_toolkit.networks.padding import pad
 from rnn_toolkit.signals.layers import FLOOR, LogMelSpectrogram, SequenceReader, Symbols, mel_weights
 
@@ -76,13 +76,6 @@ def test_strides_see_the_past_only_and_leave_a_step_for_each():
     assert masks(layer, x, mask=np.array([[True] * 5])) == [[True, True, True]]
 
 
-def test_means_are_taken_over_valid_steps():
-    x = np.array([[[1.0], [3.0], [50.0]]], "float32")
-    layer = MeanSubtraction()
-    assert ops.convert_to_numpy(layer(x, mask=np.array([[True, True, False]])))[0, :2, 0].tolist() == [-1, 1]
-    assert ops.convert_to_numpy(layer(x))[0, :, 0].tolist() == [-17, -15, 32]
-
-
 def test_stretches_are_blanked_in_training_only():
     x = np.ones((8, 40, 20), "float32")
     layer = SpecAugment(seed=0)
@@ -122,6 +115,7 @@ def test_a_layer_is_rebuilt_from_its_config(layer):
     ("make", "error", "message"),
     [
         (lambda: LogMelSpectrogram(8000.5), TypeError, "`sampling_rate` must be a whole number"),
+        (lambda: LogMelSpectrogram(8000, trim=True), ValueError, "`trim` needs a `dynamic_range` above 6 dB"),
         (lambda: LogMelSpectrogram(RATE, frame=5), ValueError, "`frame` must be at least as long as `hop`"),
         (
             lambda: LogMelSpectrogram(RATE)(np.zeros((1, 5, 2))),
@@ -136,3 +130,26 @@ def test_a_layer_is_rebuilt_from_its_config(layer):
 def test_what_cannot_be_is_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_energy_is_measured_against_the_loudest_moment_and_silence_cut_off():
+    generator = np.random.default_rng(0)
+    sound = generator.normal(size=1600).astype("float32")
+    quiet = np.concatenate([1e-6 * generator.normal(size=800), 0.01 * sound, 1e-6 * generator.normal(size=400)])
+    layer = LogMelSpectrogram(RATE, dynamic_range=40.0, trim=True)
+    loud, faint = layer(sound[None]), layer(quiet[None].astype("float32"))
+    whole, cut = (np.asarray(layer.compute_mask(one[None]))[0] for one in (sound, quiet.astype("float32")))
+    assert whole.tolist() == [True] * 20 and cut.tolist() == [True] * 22 + [False] * 13  # two see the sound's end
+    assert np.max(loud) == np.max(faint) == 0
+    np.testing.assert_allclose(faint[0, 2:20], loud[0, 2:20], atol=1e-2)  # a hundredth as loud, ten frames later
+    untrimmed = LogMelSpectrogram(RATE, dynamic_range=40.0)(quiet[None].astype("float32"))
+    np.testing.assert_allclose(untrimmed[0, 10:32], faint[0, :22], atol=1e-6)
+    np.testing.assert_allclose(untrimmed[0, :10], -40 * np.log(10) / 10, atol=1e-6)  # silence
+
+
+def test_silence_cut_off_costs_nothing_whatever_the_padding():
+    sound = np.random.default_rng(0).normal(size=900).astype("float32")
+    model = build_sequence_classifier((None,), 2, sampling_rate=RATE)
+    alone = model.predict(sound[None], verbose=0)
+    for padded in (np.pad(sound, (0, 700)), np.pad(sound, (800, 0))):  # the second begins ten hops later
+        np.testing.assert_allclose(model.predict(padded[None], verbose=0), alone, atol=1e-5)

@@ -20,7 +20,7 @@ def sensors():
 
 @pytest.fixture(scope="module")
 def sounds():
-    layers = [rt.MeanSubtraction(), rt.StridedConvolution(6, 5, strides=2), *rt.recurrent_layers(**SMALL)]
+    layers = [rt.StridedConvolution(6, 5, strides=2), *rt.recurrent_layers(**SMALL)]
     train = rt.transcript_batches(SOUNDS, ["1", "22", "3"], alphabet="123")
     return rt.build_ctc_recognizer((None,), "123", layers, adapt_to=train, sampling_rate=8000)
 

@@ -1,5 +1,6 @@
 """In chunks a model says what it says of the whole signal."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -20,7 +21,7 @@ def one_way(cell="gru"):
 def test_a_signal_in_chunks_gets_the_label_of_the_whole(cell):
     train = rt.sequence_batches([SOUND, SOUND[:900]], ["a", "b"])
     model = rt.build_sequence_classifier(
-        (None,), train.classes, one_way(cell), adapt_to=train, sampling_rate=8000, pooling=POOLINGS
+        (None,), train.classes, one_way(cell), adapt_to=train, sampling_rate=8000, streamable=True, pooling=POOLINGS
     )
     stream = rt.stream(model, steps=3)
     tables = [stream.push(chunk) for chunk in np.split(SOUND, CUTS)]
@@ -36,7 +37,7 @@ def test_a_signal_in_chunks_gets_the_label_of_the_whole(cell):
 
 
 def test_a_signal_in_chunks_is_written_down_like_the_whole():
-    model = rt.build_ctc_recognizer((None,), ["one", "two"], one_way("lstm"), sampling_rate=8000)
+    model = rt.build_ctc_recognizer((None,), ["one", "two"], one_way("lstm"), sampling_rate=8000, streamable=True)
     kernel, bias = model.layers[-1].get_weights()
     model.layers[-1].set_weights([50 * kernel, bias])
     stream = rt.stream(model, steps=2)
@@ -55,8 +56,10 @@ def test_steps_of_a_signal_in_chunks_get_the_labels_of_the_whole():
 
 
 def test_what_reads_backwards_or_needs_the_whole_is_refused():
-    with pytest.raises(ValueError, match=r"MeanSubtraction\) is not known to work in chunks"):
-        rt.stream(rt.build_ctc_recognizer((None,), "12", [rt.MeanSubtraction()], sampling_rate=8000))
+    with pytest.raises(ValueError, match=r"measures a recording against its loudest moment.*with `streamable=True`"):
+        rt.stream(rt.build_ctc_recognizer((None,), "12", one_way("gru"), sampling_rate=8000))
+    with pytest.raises(ValueError, match=r"UnitNormalization\) is not known to work in chunks"):
+        rt.stream(rt.build_ctc_recognizer((None, 1), "12", [keras.layers.UnitNormalization()]))
     with pytest.raises(ValueError, match=r"Bidirectional\) reads backwards, from an end yet to come"):
         rt.stream(rt.build_sequence_classifier((None, 1), 2))
     vocabulary = rt.fit_vocabulary(["a b"])

@@ -144,19 +144,15 @@ class SlowWindows:
         return self.level(name, target, lambda one, column: statistics.fmean(self.training(one, column)))
 
     def size_of(self, values):
-        """Return the scale of a list of values, None where one is missing."""
+        """Return the scale of a list of values, None where one is missing; 0 if it has none."""
         there = [value for value in values if value is not None]
-        season = self.task.season_length
-        if season is None:
-            return statistics.pstdev(there) or 1.0
-        season = season if season < len(values) else 1
-        pairs = [
-            (one, other)
-            for one, other in zip(values[:-season], values[season:], strict=True)
-            if None not in (one, other)
-        ]
-        differences = [abs(one - other) for one, other in pairs]
-        return (sum(differences) / len(differences) if differences else 0.0) or 1.0
+        if self.task.season_length is not None:
+            for lag in (self.task.season_length, 1):
+                pairs = [pair for pair in zip(values, values[lag:], strict=False) if None not in pair]
+                differences = [abs(one - other) for one, other in pairs]
+                if any(differences):
+                    return sum(differences) / len(differences)
+        return statistics.pstdev(there) or abs(statistics.fmean(there))
 
     def scale(self, name, target):
         first = self.first[name]
@@ -165,13 +161,15 @@ class SlowWindows:
                 self.value(name, target, at)
                 for at in range(first, min(first + self.task.lookback, max(self.table[name]) + 1))
             ]
-            if any(value is not None for value in head):
+            if any(head):  # with a value, and not all 0
                 return self.size_of(head)
 
         def of_training(one, column):
             return self.size_of([self.value(one, column, at) for at in range(self.first[one], self.train_ends[one])])
 
-        return self.level(name, target, of_training)
+        own = of_training(name, target) if name in self.seen and self.training(name, target) else 0.0
+        others = [of_training(other, target) for other in self.seen if self.training(other, target)]
+        return own or statistics.median(filter(None, others))
 
     def filled(self, name, column, position):
         if column in self.task.static:

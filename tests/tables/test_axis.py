@@ -1,3 +1,5 @@
+import datetime
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,6 +40,26 @@ def test_the_frequency_is_read_off_an_axis_with_gaps(frequency, zone):
 def test_business_days_with_a_holiday_each_week_are_no_calendar_days():
     times = pd.date_range("2024-01-01", periods=20, freq="B")  # four weeks from a Monday
     assert infer_frequency(times.delete([3, 7, 11, 18])) == "B"
+
+
+@pytest.mark.parametrize("drop", [[], [3, 4, 11, 25, 40, 41, 57]])
+@pytest.mark.parametrize(
+    ("times", "frequency"),
+    [
+        (pd.date_range("2024", periods=60, freq="2B"), "2B"),
+        (pd.date_range("2024", periods=60, freq="3W-SAT"), "3W-SAT"),
+        (pd.date_range("2024", periods=60, freq="MS") + pd.Timedelta(days=14), "MS"),
+        (pd.date_range("2024", periods=60, freq="2MS", tz="Europe/Berlin") + pd.Timedelta(days=9), "2MS"),
+    ],
+)
+def test_a_frequency_that_pandas_does_not_guess_is_read_off(times, frequency, drop):
+    assert infer_frequency(times.delete(drop)) == frequency
+
+
+def test_months_that_are_not_on_one_day_are_refused():
+    times = pd.DatetimeIndex(["2024-01-15", "2024-02-14", "2024-03-15", "2024-04-15", "2024-05-15"])
+    with pytest.raises(ValueError, match="full of gaps: the table has 5 rows where the axis has 88"):
+        Windows(frame_at(times), ForecastTask("load", 1, 1))
 
 
 def test_two_rows_are_as_far_apart_as_they_are():
@@ -126,6 +148,43 @@ def test_row_numbers_beside_a_column_of_timestamps_are_refused():
     frame = frame_at(range(3), day=pd.date_range("2024", periods=3))
     with pytest.raises(ValueError, match="axis would be the row numbers, although column 'day' holds timestamps"):
         time_index(frame, ForecastTask("load", 1, 1))
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        ["2024-01-05", "2024-01-06", "2024-01-09"],
+        ["2024-01-05 13:00", "2024-01-05T14:00:00+01:00", "2024-01-05 15:00:00.5"],
+        ["1/5/2024", "1/13/2024", "12/31/2024"],
+        ["05.01.2024", "13.01.2024", "31.12.2024"],
+        ["5 Jan 2024", "6 Jan 2024", "9 Jan 2024"],
+        ["Jan 5, 2024", "January 6, 2024", "Mar 9, 2024"],
+        ["05-Jan-2024", "06-Jan-2024", None],
+        ["2024-01", "2024-02", "2024-05"],
+        ["2024Q1", "2024Q2", "2024-Q4"],
+        ["20240105", "20240106", "20240109"],
+        [20240105, 20240106, 20240109],
+        [datetime.date(2024, 1, 5), datetime.date(2024, 1, 6), datetime.date(2024, 1, 9)],
+        pd.Categorical(["2024-01-05", "2024-01-06", "2024-01-09"]),
+        pd.period_range("2024", periods=3, freq="M"),
+    ],
+)
+def test_row_numbers_beside_a_column_of_dates_in_any_writing_are_refused(dates):
+    with pytest.raises(ValueError, match=r"row numbers, although column 'day' holds .*`time='day'`.*pd\.to_datetime"):
+        time_index(frame_at(range(3), day=dates), ForecastTask("load", 1, 1))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["a", "b", "c"], ["1.2.3", "1.2.4", "2.0.0"], ["10:05", "10:10", "10:15"], ["1001", "1002", "1003"]),
+        *(["555-12-3456", "555-12-3457", "1"], ["2024-99-99", "2024-98-01", "2024-97-01"], ["may", "june", "july"]),
+        *([2024, 2025, 2026], [20.24, 20.25, 20.26], ["2024-01-05"] * 3, [True, False, True], [[1], [2], [3]]),
+        *([None] * 3, [7, 8, 9]),
+    ],
+)
+def test_row_numbers_beside_a_column_of_other_things_are_an_axis(words):
+    assert time_index(frame_at(range(3), word=words), ForecastTask("load", 1, 1)).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("times", [["2024-01-01", "2024-01-02"], [1.0, 2.0], [True, False]])

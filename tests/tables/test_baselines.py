@@ -188,6 +188,25 @@ def test_scale_of_a_table_without_training_rows_counts_up_to_its_first_target():
     assert mase_scales(later.table, later.starts).item() == (2 + 4) / 2
 
 
+@pytest.mark.parametrize("season_length", [None, 2])
+def test_a_series_that_never_moves_in_training_has_no_scale(season_length):
+    frame = pd.DataFrame(
+        {"name": list("aaaaabbbbb"), "hour": [*range(5)] * 2, "load": [3.0, 3, 3, 3, 8, 1, 2, 4, 7, 8]}
+    )
+    task = ForecastTask("load", 1, 2, time="hour", series="name", season_length=season_length)
+    test = split_by_time(frame, task, validation=0, test=1)[2]
+    flat, moving = mase_scales(test.table, test.starts)[:, 0]
+    assert np.isnan(flat) and moving == (2.0 if season_length is None else 4.0)  # 1 + 2 + 3 over 3, 3 + 5 over 2
+
+
+def test_baselines_and_scales_of_a_high_level_are_those_without_it():
+    values = np.array([1.0, 9, 2, 8, 3, 9, 2, 7, 1, 8, 2, 9])
+    for name in ("naive", "seasonal_naive", "drift", "nlinear"):
+        low, high = (of_table(name, level + values, season_length=2) for level in (0, 2e9))
+        assert high + (2e9 + values[:-2].mean()) == pytest.approx(low.astype("float64") + 2e9, abs=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:None of the series in column")
 def test_scale_of_a_series_never_seen_is_its_own():
     frame = pd.DataFrame({"name": "old", "hour": range(6), "load": [0.0, 9.0, 1.0, 8.0, 3.0, 7.0]})
     task = ForecastTask("load", 1, 3, time="hour", series="name", season_length=2)

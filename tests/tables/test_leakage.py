@@ -62,6 +62,9 @@ def test_splits_of_real_tables_do_not_leak(gap, co2, weather):
     [
         {"wind": [True, False] * 30},
         {"wind": pd.Categorical(["a", "b", "c"] * 20)},
+        {"wind": pd.Categorical([1, 2, None] * 20)},
+        {"wind": pd.Categorical([True, False] * 30)},
+        {"wind": pd.array([True, None, False] * 20, dtype="boolean")},
         {"wind": pd.array([1, None, 3] * 20, dtype="Int64")},
         {"wind": 1},
     ],

@@ -12,6 +12,7 @@ from rnn_toolkit.tables.table import Table
 from rnn_toolkit.tables.task import ForecastTask
 
 NAN = float("nan")
+NEW = pytest.mark.filterwarnings("ignore:None of the series in column 'shop' was there in training")
 
 
 def table_of(frame, task, *, rows=None, pad_to=0) -> Table:
@@ -36,6 +37,9 @@ def two_shops() -> pd.DataFrame:
             "load": [10.0, 11, 12, 13, 1, 2, 4],
         }
     )
+
+
+SKY = ForecastTask("load", 1, 1, time="day", series="shop", observed="sky")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -115,6 +119,69 @@ def test_categories_of_a_fitted_preparation_keep_their_codes():
 def test_truth_values_and_categories_are_read_as_text(values):
     table = table_of(pd.DataFrame({"load": range(3), "kind": values}), ForecastTask("load", 1, 1, observed="kind"))
     assert table.preparation.channels[1].kind == "category"
+
+
+# One value under other types: what merges, CSV files and databases make of whole numbers and of truth values.
+NUMBERS = ("int8", "float32", "Int64", "object", "category", "str", "string")
+TRUTHS = ("bool", "boolean", "int64", "float64", "object", "category", "str")
+
+
+@pytest.mark.parametrize("before", ["category", *NUMBERS])
+def test_a_series_is_the_same_under_another_type(before):
+    shops = two_shops().assign(shop=[1, 1, 1, 1, 2, 2, 2])
+    fitted = table_of(shops.astype({"shop": before}), ForecastTask("load", 1, 2, time="day", series="shop")).preparation
+    for after in NUMBERS:
+        assert table_of(shops.astype({"shop": after}), fitted).codes.tolist() == [1, 2], after
+    assert table_of(shops.assign(shop=shops.shop.astype(float).astype(str)), fitted).codes.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("values", "before", "kinds"), [([2, 1, 2], "category", NUMBERS), ([True, False, True], "bool", TRUTHS)]
+)
+def test_a_category_is_the_same_under_another_type(values, before, kinds):
+    frame = pd.DataFrame({"load": range(3), "kind": values})
+    fitted = table_of(frame.astype({"kind": before}), ForecastTask("load", 1, 1, observed="kind")).preparation
+    fitted = Preparation.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    for after in kinds:
+        assert channel(table_of(frame.astype({"kind": after}), fitted), "kind") == [2, 1, 2], after
+    holed = frame.astype({"kind": object}).assign(kind=[None, *frame.kind.astype(object)[1:]])
+    assert channel(table_of(holed, fitted), "kind")[1:] == [1, 2]
+
+
+@pytest.mark.parametrize("after", ["bool", "boolean", "object", "category", "str"])
+def test_a_number_is_the_same_under_another_type(after):
+    frame = pd.DataFrame({"load": range(3), "open": [1, 0, 1]})
+    fitted = table_of(frame, ForecastTask("load", 1, 1, observed="open")).preparation
+    assert channel(table_of(frame.astype({"open": after}), fitted), "open") == [1, 0, 1]
+
+
+def test_texts_that_only_look_like_one_number_stay_apart():
+    words = ["7", "007", "1.1", "1.10", "1e3", "1000"]
+    frame = pd.DataFrame({"load": range(12), "code": pd.Categorical(words * 2)})
+    table = table_of(frame, ForecastTask("load", 1, 1, observed="code"))
+    assert len(set(channel(table, "code"))) == 6
+
+
+def test_words_of_a_model_saved_before_are_known_by_every_spelling():
+    task = ForecastTask("load", 1, 1, observed="open")
+    frame = pd.DataFrame({"load": range(3), "open": [True, False, True]})
+    state = table_of(frame, task).preparation.to_dict() | {"categories": {"open": ["1.0", "2.0"]}}
+    later = table_of(frame.assign(open=[1, 2, 3]), Preparation.from_dict(state))
+    assert channel(later, "open") == [1, 2, 0]
+
+
+def test_a_column_of_which_no_value_was_seen_is_named():
+    fitted = table_of(two_shops().assign(sky="sun"), SKY).preparation
+    message = r"None of the values of column 'sky' was there in training. Received: 'hail'; known: 'sun'. All count as"
+    with pytest.warns(UserWarning, match=message):
+        table_of(two_shops().assign(sky="hail"), fitted)
+    table_of(two_shops().assign(sky=["hail"] * 6 + ["sun"]), fitted)  # one of them is known
+
+
+def test_series_of_which_none_was_seen_are_named():
+    fitted = table_of(two_shops().assign(sky="sun"), SKY).preparation
+    with pytest.warns(UserWarning, match=r"None of the series in column 'shop'.*Received: 'B', 'A'; known: 'b', 'a'"):
+        table_of(two_shops().assign(sky="sun", shop=lambda frame: frame["shop"].str.upper()), fitted)
 
 
 def test_the_order_in_which_categories_appear_in_later_rows_does_not_matter():
@@ -208,6 +275,7 @@ def fitted_on_two_shops(**roles) -> Preparation:
     return table_of(two_shops(), ForecastTask("load", 1, 2, time="day", series="shop", **roles)).preparation
 
 
+@NEW
 def test_a_series_never_seen_has_code_0():
     frame = pd.DataFrame({"day": range(4), "shop": list("cccc"), "load": [1.0, 2, 3, 4]})
     table = table_of(frame, fitted_on_two_shops())
@@ -215,12 +283,14 @@ def test_a_series_never_seen_has_code_0():
     assert channel(table, "series_code") == [0] * 4
 
 
+@NEW
 def test_a_series_never_seen_starts_from_its_first_lookback_and_not_from_later_rows():
     frame = pd.DataFrame({"day": range(5), "shop": list("ccccc"), "load": [NAN, 40.0, 60, 1e6, 1e6]})
     table = table_of(frame, fitted_on_two_shops())  # a lookback of 2 rows, of which one holds a value
     assert channel(table, "load")[0] == 40
 
 
+@NEW
 def test_a_series_never_seen_starts_from_the_median_level_where_its_first_lookback_is_empty():
     frame = pd.DataFrame({"day": range(4), "shop": list("cccc"), "load": [NAN, NAN, 1e6, 1e6]})
     table = table_of(frame, fitted_on_two_shops())
@@ -228,6 +298,7 @@ def test_a_series_never_seen_starts_from_the_median_level_where_its_first_lookba
     assert channel(table, "load")[:2] == pytest.approx([median_of_levels] * 2)
 
 
+@NEW
 @pytest.mark.parametrize(("season_length", "scale"), [(1, 4.0), (None, 2.0)])  # |6 - 2|, and the deviation of 2 and 6
 def test_the_scale_of_a_series_never_seen_comes_from_its_first_lookback(season_length, scale):
     frame = pd.DataFrame({"day": range(4), "shop": list("cccc"), "load": [2.0, 6, 1e6, -1e6]})
@@ -304,3 +375,40 @@ def test_another_time_zone_than_in_training_is_refused():
         message = re.escape(f"The time axis is in time zone {zone}, but the model was trained on Europe/Berlin.")
         with pytest.raises(ValueError, match=message):
             table_of(frame.tz_localize(zone), fitted)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# levels that float32 cannot hold beside the steps
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_high_level_is_taken_off_and_the_targets_stay_as_they_were_given():
+    frame = pd.DataFrame({"load": [2e9, 2e9 + 2, NAN, 2e9 + 4], "clock": 28_400_000 + np.arange(4)})
+    table = table_of(frame, ForecastTask("load", 1, 1, known="clock"))
+    assert table.offset.tolist() == [[2e9 + 2]]
+    assert table.targets[[0, 1, 3], 0].tolist() == [2e9, 2e9 + 2, 2e9 + 4]
+    assert channel(table, "load") == [-2, 0, 0, 2]
+    assert channel(table, "clock") == [-1.5, -0.5, 0.5, 1.5]
+    assert channel(table, "clock+1") == [-0.5, 0.5, 1.5, 1.5]
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.7, 0.2], [1e6 + 0.1, 1e6 + 0.7, 1e6 + 0.2], [1e-30, 2e-30, 3e-30]])
+def test_targets_are_the_numbers_that_were_given(values):
+    assert table_of(pd.DataFrame({"load": values}), ForecastTask("load", 1, 1)).targets[:, 0].tolist() == values
+
+
+def test_a_series_never_seen_has_its_own_offset_and_one_that_was_seen_that_of_training():
+    frame = two_shops().assign(load=lambda frame: frame.load + 1e9)
+    fitted = table_of(frame, ForecastTask("load", 1, 2, time="day", series="shop")).preparation
+    later = pd.DataFrame({"day": [6, 7] * 2, "shop": list("bbcc"), "load": [1e9 + 20, 1e9 + 21, -7e9, -7e9 + 2]})
+    table = table_of(later, fitted)
+    assert table.offset.tolist() == [[1e9 + 11.5], [-7e9 + 1]]
+    assert channel(table, "load") == [8.5, 9.5, -1, 1]
+    assert table.scale[1].tolist() == [1.0]
+
+
+def test_rows_before_the_first_value_of_a_high_level_start_from_the_mean():
+    frame = pd.DataFrame({"load": [NAN, 2e9, 2e9 + 4], "clock": [NAN, 1e9, 1e9 + 2]})
+    table = table_of(frame, ForecastTask("load", 1, 1, observed="clock"))
+    assert channel(table, "load") == [0, -2, 2]
+    assert channel(table, "clock") == [0, -1, 1]

@@ -145,6 +145,24 @@ def test_observed_columns_are_not_shifted():
     assert windows.to_arrays()[0][0].tolist() == [[0, 0], [1, 10], [2, 20]]
 
 
+@pytest.mark.parametrize(
+    ("zone", "day"), [("America/Sao_Paulo", "2018-11-04"), ("America/Havana", "2018-11-04"), ("UTC", "2018-11-04")]
+)
+def test_a_split_may_begin_on_a_day_whose_midnight_is_skipped_or_comes_twice(zone, day):
+    hours = pd.date_range("2018-11-01", periods=24 * 8, freq="h", tz=zone)
+    _, validation, _ = split_by_time(numbers(24 * 8).set_index(hours), TASK, validation=day, test=0)
+    first = validation.origins["cutoff"].iloc[0] + pd.Timedelta(hours=1)
+    assert str(first.date()) == day and str((first - pd.Timedelta(hours=1)).date()) == "2018-11-03"
+
+
+def test_a_model_of_nanoseconds_takes_a_table_of_seconds():
+    hours = pd.date_range("2024", periods=40, freq="h", unit="ns")
+    fitted = split_by_time(numbers(40).set_index(hours), TASK, validation=0, test=10)[0].preparation
+    for unit in ("s", "us", "ns"):
+        later = Windows.after_training(numbers(40).set_index(hours.as_unit(unit)), fitted)
+        assert later.table.end_of_training.tolist() == [30] and later.origins["cutoff"].dtype == f"datetime64[{unit}]"
+
+
 def test_periods_and_timestamps_give_the_same_windows():
     months = pd.date_range("2020-01-01", periods=24, freq="MS")
     task = ForecastTask("load", 1, 3, calendar="month")
@@ -162,7 +180,7 @@ def test_windows_of_random_tables_are_those_cut_row_by_row(seed):
     given = frame.copy(deep=True)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="No window of")
+            warnings.filterwarnings("ignore", message="No window of|With stride=")
             parts = split_by_time(frame, task, short=short, **options)
     except ValueError as error:
         assert re.search("has no window|No window of|is constant|has no value|`season_length`", str(error))
@@ -339,6 +357,22 @@ def test_gap_rows_are_targets_of_no_split_and_nothing_is_fitted_on_them():
     assert [targets(part) for part in parts] == [list(range(4, 15)), list(range(18, 21)), list(range(24, 30))]
     assert parts[0].preparation.train_ends == (15,)
     assert parts[0].preparation.level == ((7.0,),)
+
+
+@pytest.mark.parametrize(("stride", "season", "seen", "other"), [(7, 7, 1, 6), (2, 24, 12, 1), (9, 24, 8, 7)])
+def test_a_stride_that_passes_over_phases_of_the_season_is_warned_of(stride, season, seen, other):
+    task = ForecastTask("load", 1, 2, season_length=season)
+    message = (
+        f"stride={stride} and season_length={season} the windows begin in {seen} of the {season} .* such as {other},"
+    )
+    for cut in (Windows, split_by_time):
+        with pytest.warns(UserWarning, match=message):
+            cut(days(120), task, stride=stride)
+
+
+@pytest.mark.parametrize(("stride", "season"), [(5, 7), (8, 7), (7, None), (1, 24)])
+def test_a_stride_that_sees_every_phase_is_not(stride, season):
+    split_by_time(days(120), ForecastTask("load", 1, 2, season_length=season), stride=stride)
 
 
 def test_stride_thins_training_windows_only():
@@ -612,6 +646,7 @@ def test_each_series_has_an_end_of_training_of_its_own():
     assert later.starts.tolist() == test.starts.tolist()
 
 
+@pytest.mark.filterwarnings("ignore:None of the series in column")
 def test_a_series_never_seen_counts_as_trained_on_until_the_latest_end():
     frame = pd.DataFrame({"name": ["a"] * 20, "step": range(20), "load": np.arange(20.0) % 5})
     task = ForecastTask("load", 2, 3, time="step", series="name")
