@@ -169,7 +169,8 @@ def fit(
 
     fitted = of_each(np.full(len(task.target), np.inf))
     _check_training(task, fitted.deviation, longest=int((ends - layout.begins).max()))
-    fitted = of_each(np.nanmedian(np.where(fitted.deviation > 0, fitted.scale, np.nan), axis=0))
+    if (fitted.deviation == 0).any():  # then by what is usual in those that move
+        fitted = of_each(np.nanmedian(np.where(fitted.deviation > 0, fitted.scale, np.nan), axis=0))
     is_missing = np.isnan(fitted.level)  # a series may lack one of several targets
     scale, naive = _complete(fitted.scale, is_missing), tuple(map(tuple, fitted.naive_scale.tolist()))
     after = layout.grid[(layout.first + ends - layout.offsets[:-1])[seen]]
