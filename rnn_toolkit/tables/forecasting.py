@@ -10,6 +10,7 @@ import pandas as pd
 
 from rnn_toolkit._checks import whole_number
 from rnn_toolkit.tables.axis import places_on, time_index
+from rnn_toolkit.tables.evaluation import check_finite
 from rnn_toolkit.tables.layers import raw_units_of
 from rnn_toolkit.tables.layout import Layout, check_frame
 from rnn_toolkit.tables.table import Table, as_in_training, codes_of, warn_of_unknown
@@ -66,18 +67,14 @@ def forecast(
     frame, layout, ends = _with_steps_ahead(frame, preparation, blocks * task.horizon)
     table = Table.of(*_with_future(frame, future, layout, preparation, ends, steps), preparation=preparation)
     windows = Windows.of_table(table, ends - task.lookback)
-    flags = [
-        place
-        for place, channel in enumerate(preparation.channels)
-        if channel.kind == "flag" and channel.column in task.target
-    ]
+    is_flag = [channel.kind == "flag" and channel.column in task.target for channel in preparation.channels]
     outputs = []
     for block in range(blocks):
         x, *_ = windows.cut(windows.starts + block * task.horizon)
         outputs.append(_outputs(model, x))  # (series, horizon, targets[, quantiles])
         following = (ends + block * task.horizon)[:, None] + np.arange(task.horizon)  # (series, horizon)
         table.values[following, : len(task.target)] = raw_units.point(outputs[-1])
-        table.values[following[..., None], flags] = 0.0  # they are there now
+        table.values[following[..., None], np.flatnonzero(is_flag)] = 0.0  # they are there now
     offset = table.offset[:, None]  # (series, 1, targets), float64
     output = np.concatenate(outputs, axis=1)[:, :steps]
     output = output + (offset if raw_units.quantiles is None else offset[..., None])
@@ -85,8 +82,10 @@ def forecast(
     bounds = {one: _bounds(output, raw_units, one, margins, table.scale) for one in levels}
     rows = (ends[:, None] + np.arange(steps)).ravel()
     given, times = frame.index if task.time is None else frame[task.time], table.times(rows)
-    is_period = isinstance(given.dtype, pd.PeriodDtype)
-    times = times.to_period(pd.PeriodIndex(given).freqstr) if is_period else times.astype(given.dtype)
+    if isinstance(given.dtype, pd.PeriodDtype):
+        times = times.to_period(pd.PeriodIndex(given).freqstr)
+    elif (times.astype(given.dtype) == times).all():  # small whole numbers may end before the forecast does
+        times = times.astype(given.dtype)
     result = pd.DataFrame({} if task.time is None else {task.time: times}, index=range(len(rows)))
     if task.series is not None:
         result[task.series] = frame[task.series].unique()[table.series_of(rows)]
@@ -147,7 +146,9 @@ def _outputs(model, x) -> np.ndarray:
     Not by `predict`, which compiles anew for each model: that takes longer than the windows themselves.
     """
     pieces = [model(x[begin : begin + 1024], training=False) for begin in range(0, len(x), 1024)]
-    return np.concatenate([keras.ops.convert_to_numpy(piece) for piece in pieces])
+    outputs = np.concatenate([keras.ops.convert_to_numpy(piece) for piece in pieces])
+    check_finite(outputs)
+    return outputs
 
 
 def _levels(level) -> list[float]:
@@ -212,12 +213,9 @@ def _with_future(frame, future, layout, preparation, ends, steps) -> tuple[pd.Da
         )
 
     def listed(rows):
-        series, times = layout.series_of(rows[:5]), layout.times(rows[:5])
-        names = [layout.names[one] for one in series]
-        places = [
-            str(time) if task.series is None else f"{one} at {time}" for one, time in zip(names, times, strict=True)
-        ]
-        return ", ".join(places) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+        places = zip(layout.series_of(rows[:5]), layout.times(rows[:5]), strict=True)
+        names = [str(time) if task.series is None else f"{layout.names[one]} at {time}" for one, time in places]
+        return ", ".join(names) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
 
     rows, given = _rows_ahead(frame, future, layout, ends)
     repeated = rows[pd.Series(rows).duplicated()]
@@ -233,7 +231,8 @@ def _with_future(frame, future, layout, preparation, ends, steps) -> tuple[pd.Da
         if len(missing):
             raise ValueError(f"`future` lacks {column!r} for {listed(missing)}. Add these rows, or fill the values.")
         if categories is None and np.isinf(given[column]).any():
-            raise ValueError(f"`future` holds an infinite {column!r} for {listed(rows[np.isinf(given[column])])}.")
+            infinite = listed(rows[np.isinf(given[column])])
+            raise ValueError(f"`future` holds an infinite {column!r} for {infinite}. Pass finite values.")
         warn_of_unknown("values of `future` in", column, given[column].dropna().unique(), categories or ())
     extended = pd.concat([frame, given], ignore_index=True)
     return extended, dataclasses.replace(layout, rows=np.concatenate([layout.rows, rows]))
@@ -253,15 +252,13 @@ def _rows_ahead(frame, future, layout, ends) -> tuple[np.ndarray, pd.DataFrame]:
     grid, zone = layout.grid, getattr(layout.grid, "tz", None)
     try:
         times = time_index(future, task)
+        # A time without a zone is no moment, and a number is no time: these do not compare.
+        kinds = [(isinstance(one, pd.DatetimeIndex), getattr(one, "tz", None) is None) for one in (times, grid)]
+        if kinds[0] != kinds[1]:
+            received = f"its times are {times.dtype}, those of `frame` {grid.dtype}"
+            raise ValueError(f"{received}. Convert them, with `pd.to_datetime` or `.tz_localize`, say.")
     except (TypeError, ValueError) as error:
         raise type(error)(f"`future` does not go on from `frame`: {error}") from error
-    # A time without a zone is no moment, and a number is no time: these do not compare.
-    kinds = [(isinstance(one, pd.DatetimeIndex), getattr(one, "tz", None) is None) for one in (times, grid)]
-    if kinds[0] != kinds[1]:
-        raise ValueError(
-            f"`future` does not go on from `frame`: its times are {times.dtype}, those of `frame` {grid.dtype}. "
-            "Convert them, with `pd.to_datetime` or `.tz_localize`, say."
-        )
     times = times if zone is None else times.tz_convert(zone)
     places = places_on(grid, times, layout.frequency)
     series = np.zeros(len(future), dtype=int)

@@ -101,10 +101,13 @@ class Layout:
 
     def has_clock_of(self, time_zone: str | None) -> bool:
         """Return whether clocks in a time zone show the same along the axis, as in UTC and Etc/UTC."""
-        if None in (self.time_zone, time_zone):
-            return self.time_zone is time_zone
-        here, there = self.grid.tz_localize(None), self.grid.tz_convert(time_zone).tz_localize(None)
-        return self.time_zone == time_zone or here.equals(there)
+        if self.time_zone == time_zone or None in (self.time_zone, time_zone):
+            return self.time_zone == time_zone
+        try:
+            there = self.grid.tz_convert(time_zone)
+        except (KeyError, ValueError):  # dateutil has zones without a name
+            return False
+        return self.grid.tz_localize(None).equals(there.tz_localize(None))
 
     def series_of(self, rows: np.ndarray) -> np.ndarray:
         """Return the number of the series that each row belongs to."""

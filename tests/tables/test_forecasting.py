@@ -204,6 +204,21 @@ def test_the_axis_goes_on_as_it_came(name, where):
     assert len(rt.Windows.after_training(shape(frame), fitted).starts) == 7
 
 
+def test_numbers_that_grow_out_of_their_type_are_not_wrapped():
+    frame = pd.DataFrame({"y": np.arange(30.0)}, index=np.arange(96, 126, dtype="int8"))
+    model = repeats_nothing(rt.Windows(frame, rt.ForecastTask("y", horizon=4, lookback=5)).preparation)
+    assert rt.forecast(model, frame).index.tolist() == [126, 127, 128, 129]
+
+
+def test_a_model_that_has_diverged_forecasts_an_error(weekly, days):
+    model = keras.models.clone_model(weekly)
+    model.set_weights([np.full_like(weight, np.nan) for weight in weekly.get_weights()])
+    with pytest.raises(ValueError, match="The model forecasts NaN or infinity in 3 of 3 values: its training diverged"):
+        rt.forecast(model, days)
+    with pytest.raises(ValueError, match="The model forecasts NaN or infinity"):
+        rt.conformalize(model, rt.Windows(days, raw_units_of(model).preparation), level=50)
+
+
 def test_zones_of_another_name_and_the_same_clock_are_one(days):
     frame = days.tz_localize("UTC")
     model = repeats_nothing(rt.Windows(frame, rt.ForecastTask("sales", 3, 14)).preparation)
@@ -333,7 +348,7 @@ def test_of_a_future_is_taken_what_is_needed(name, of_prices):
         (
             lambda future: future.assign(hour=future.hour.dt.tz_localize(None)),
             ValueError,
-            "`future` does not go on .*us]",
+            r"`future` does not go on .*datetime64\[.s\], those",
         ),
         (lambda future: future.assign(hour=range(12)), ValueError, "`future` does not go on from `frame`: .*int64"),
         (
