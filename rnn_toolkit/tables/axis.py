@@ -42,13 +42,15 @@ def time_index(frame: pd.DataFrame, task: ForecastTask) -> pd.Index:
             first = frame[dated[0]].dropna().iloc[0]
             raise ValueError(
                 f"The time axis would be the row numbers, although column {dated[0]!r} holds timestamps, such as "
-                f"{first!r}. Pass `time={dated[0]!r}` to the task, converted by `pd.to_datetime` if they are text, or "
-                "drop that column."
+                f"{first!r}. Pass `time={dated[0]!r}` to the task, or `.set_index({dated[0]!r})`, converted by "
+                "`pd.to_datetime` where they are text; or drop that column."
             )
         return times
+    convert = "`pd.to_datetime` (`utc=True` where the offset changes)"
+    convert = "`.astype(int)`" if pd.api.types.is_float_dtype(times) else convert  # years behind a merge, say
     raise TypeError(
         f"The {where} must hold timestamps or whole numbers. Received: {times.dtype}, such as {times[0]!r}. "
-        "Convert it with `pd.to_datetime` (`utc=True` where the offset changes), or name another column with `time=`."
+        f"Convert it with {convert}, or name another column with `time=`."
     )
 
 
@@ -58,7 +60,7 @@ def _holds_dates(column, task) -> bool:
         return True
     if column.name in (*task.columns, task.series) or pd.api.types.is_float_dtype(column):
         return False
-    first = column.dropna().head(20).astype(str).unique()
+    first = column.head(10_000).dropna().head(20).astype(str).unique()
     if len(first) < 2 or not all(DATE.fullmatch(text) for text in first):
         return False
     with warnings.catch_warnings():

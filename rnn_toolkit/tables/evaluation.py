@@ -15,6 +15,7 @@ from utilsforecast import losses
 from rnn_toolkit._checks import has_columns, one_of
 from rnn_toolkit.tables.baselines import BASELINES, baseline_forecasts, mase_scales
 from rnn_toolkit.tables.layers import raw_units_of
+from rnn_toolkit.tables.layout import key_of
 from rnn_toolkit.tables.windows import Windows
 
 LEVELS = ("series", "cutoff", "time", "step", "target")
@@ -193,7 +194,7 @@ def score(backtest: pd.DataFrame, *, by: str | Sequence[str] | None = None) -> p
 
 
 def _windows_to_judge(model, windows_or_frame) -> Windows:
-    if isinstance(windows_or_frame, pd.DataFrame):
+    if isinstance(windows_or_frame, pd.DataFrame) or hasattr(windows_or_frame, "to_pandas"):
         preparation = raw_units_of(model).preparation
         windows = Windows.after_training(windows_or_frame, preparation)
         if not len(windows.starts):
@@ -211,13 +212,24 @@ def _windows_to_judge(model, windows_or_frame) -> Windows:
     if not len(windows.starts):
         raise ValueError("There is no window to judge. Received: Windows without a window. Pass another split.")
     layer = raw_units_of(model, required=False)
-    for what in ("channels", "categories", "series"):
-        if layer is not None and getattr(layer.preparation, what) != getattr(windows.preparation, what):
+    known = windows.preparation if layer is None else layer.preparation
+    for what, own in _codings(known).items():
+        if own != _codings(windows.preparation)[what]:
             raise ValueError(
                 f"The windows were prepared otherwise than the model: their {what} differ, so that codes would be "
                 "mixed up. Pass the table itself, or `rt.Windows(frame, preparation)` with the model's preparation."
             )
     return windows
+
+
+def _codings(preparation) -> dict[str, object]:
+    """Return what decides which number stands for what in the windows of a preparation."""
+    categories = {name: list(map(key_of, words)) for name, words in preparation.categories.items()}
+    return {
+        "channels": preparation.channels,
+        "categories": categories,
+        "series": list(map(key_of, preparation.series)),
+    }
 
 
 def _predict(model, windows) -> dict[str, np.ndarray]:
@@ -235,16 +247,21 @@ def _predict(model, windows) -> dict[str, np.ndarray]:
             f"Change the model's last layer, or end it with `keras.layers.Reshape({shape[1:]})`."
         )
     outputs = np.asarray(outputs, dtype="float32").reshape(shape)
+    check_finite(outputs)
+    if not quantiles:
+        return {"predicted": outputs}
+    by_level = {f"q{level:g}": outputs[..., place] for place, level in enumerate(quantiles)}
+    return {"predicted": layer.point(outputs)} | by_level
+
+
+def check_finite(outputs):
+    """Raise on forecasts that are no numbers."""
     broken = int((~np.isfinite(outputs)).sum())
     if broken:
         raise ValueError(
             f"The model forecasts NaN or infinity in {broken} of {outputs.size} values: its training diverged, or its "
             "input is not finite. Lower the learning rate, clip gradients, or look at the weights."
         )
-    if not quantiles:
-        return {"predicted": outputs}
-    by_level = {f"q{level:g}": outputs[..., place] for place, level in enumerate(quantiles)}
-    return {"predicted": layer.point(outputs)} | by_level
 
 
 def _quantile_metrics(frame, others, quantiles) -> dict[str, np.ndarray]:

@@ -35,9 +35,9 @@ class Table(Layout):
         super().__init__(**vars(layout) | {"rows": None})  # of the frame, which is not needed any more
         self.preparation = preparation
         self.targets, self.observed = targets, ~np.isnan(targets)
-        self.codes = _codes(self.names, preparation.series)
-        if not self.codes.any() and self.task.series not in preparation.categories:
-            _warn_of_unknown("series in", self.task.series, self.names, preparation.series)
+        self.codes = codes_of(self.names, preparation.series)
+        if self.task.series not in preparation.categories:
+            warn_of_unknown("series in", self.task.series, self.names, preparation.series)
         self.values = self._fill(raw, words)
 
     @classmethod
@@ -66,19 +66,24 @@ class Table(Layout):
         """Scale of each series and target `(num_series, num_targets)`: from training, or of its own if never seen."""
         return self._or_own("scale")
 
+    @functools.cached_property
+    def moves(self) -> np.ndarray:
+        """Whether a target moves, in training or in its first look-back if never seen: `(num_series, num_targets)`."""
+        return self._or_own("deviation") > 0
+
     def _or_own(self, statistic):
         """Return a statistic from training `(num_series, num_targets)`, or each unseen series' own.
 
         Its own is computed from the first look-back alone, which no window forecasts: so it holds no target.
         """
         result = self.preparation.of_series(statistic, self.codes)
-        usual_steps = self.preparation.of_series("scale", np.zeros(1, int))[0]
+        usual = self.preparation.of_series("scale", np.zeros(1, int))[0]
         for number in np.flatnonzero(self.codes == 0):
             rows = slice(self.offsets[number], min(self.offsets[number] + self.task.lookback, self.offsets[number + 1]))
             for place, values in enumerate(self.targets[rows].T):
-                own = getattr(fit_target(values, self.task.season_length, usual_steps[place]), statistic)
-                if not np.isnan(own) and (own > 0 or statistic != "scale"):
-                    result[number, place] = own
+                if not np.isnan(values).all():
+                    fitted = fit_target(values, self.task.season_length, usual[place])
+                    result[number, place] = getattr(fitted, statistic)
         return result
 
     @functools.cached_property
@@ -155,13 +160,13 @@ def read(
         if column.isna().all():  # then its type says nothing
             continue
         if preparation is not None and name not in (*task.target, task.series):
-            column = _as_in_training(column, preparation.categories.get(name))
+            column = as_in_training(column, preparation.categories.get(name))
         is_text = not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
         if is_text or name == task.series:  # the number of a series is a name, not a quantity
             _check_text(column, is_target=name in task.target, is_name=name == task.series)
             number, values = pd.factorize(column)
             words[name] = list({key_of(value): str(value) for value in values}.values())
-            read_as = np.array([*_codes(values, words[name]), np.nan])[number]
+            read_as = np.array([*codes_of(values, words[name]), np.nan])[number]
         else:
             read_as = column.to_numpy(dtype="float64", na_value=np.nan)
         numbers = np.full(len(layout), np.nan)
@@ -200,18 +205,17 @@ def _take_codes(column, name, words, categories):
     """Turn the codes of words into those of the categories seen in training, 0 for others, in place."""
     if name in words:
         present = ~np.isnan(column)
-        codes = _codes(words[name], categories[name])
-        if categories[name] and present.any() and not codes.any():
-            _warn_of_unknown("values of", name, words[name], categories[name])
+        codes = codes_of(words[name], categories[name])
+        warn_of_unknown("values of", name, words[name], categories[name])
         column[present] = codes[column[present].astype("int64") - 1]
 
 
-def _as_in_training(column, categories) -> pd.Series:
+def as_in_training(column, categories) -> pd.Series:
     """Return a covariate in the type that it had in training: a category, or numbers without categories."""
     is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     message = f"Column {column.name!r} holds {{}}, but {{}} in training. Convert it first."
     if categories is not None:
-        if is_number and not _codes(column.dropna().unique(), categories).any():
+        if is_number and pd.to_numeric(pd.Series(map(key_of, categories), dtype=object), errors="coerce").isna().all():
             raise ValueError(message.format("numbers", "text"))
         return column.astype(object).astype("category")
     try:
@@ -220,14 +224,17 @@ def _as_in_training(column, categories) -> pd.Series:
         raise ValueError(message.format("text", "numbers")) from error
 
 
-def _codes(values, known) -> np.ndarray:
+def codes_of(values, known) -> np.ndarray:
     """Return the place + 1 of each value among the known ones, 0 for others: `(num_values,)`."""
     codes = {key_of(one): code for code, one in enumerate(known, start=1)}
     return np.array([codes.get(key_of(value), 0) for value in values], dtype="int64")
 
 
-def _warn_of_unknown(what, column, received, known):
-    listed = [", ".join(map(repr, words[:3])) + (", ..." if len(words) > 3 else "") for words in (received, known)]
+def warn_of_unknown(what, column, received, known):
+    """Warn if no value of a column was there in training."""
+    if not len(received) or not len(known) or codes_of(received, known).any():
+        return
+    listed = [", ".join(map(repr, map(str, one[:3]))) + ", ..." * (len(one) > 3) for one in (received, known)]
     warnings.warn(
         f"None of the {what} column {column!r} was there in training. Received: {listed[0]}; known: {listed[1]}. All "
         "count as never seen. If they are others, that is right; if they are the same, write them as in training.",

@@ -185,7 +185,7 @@ def split_by_time(
         task: Roles of the columns.
         validation: Share of the table before `test`. A float is a share of the rows of the whole table, cut at one
             time for all series; a whole number counts the last rows of each series; a date, or a string such as
-            "2014-01-01", is the first time step of the split.
+            "2014-01-01", is the first time step of the split ("2014" on an axis of whole numbers).
         test: Share of the table at its end, likewise; 0 for none.
         gap: Rows before each border that are in no split. As many as the steps by which your data arrive late, or as
             a label needs to become known.
@@ -296,14 +296,16 @@ def _border(layout, share, name, ends) -> np.ndarray:
     """Return the row of each series at which the share begins; `ends` is where the next split begins."""
     if isinstance(share, str | date | np.datetime64):
         try:
-            moment = pd.Timestamp(share)
-            if moment.tzinfo is None:
+            is_time = isinstance(layout.grid, pd.DatetimeIndex)
+            moment = pd.Timestamp(share) if is_time else int(share)
+            if is_time and moment.tzinfo is None:
                 moment = moment.tz_localize(layout.grid.tz, nonexistent="shift_forward", ambiguous=True)
             return np.clip(layout.rows_at(int(layout.grid.searchsorted(moment))), layout.begins, ends)
         except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(
                 f"`{name}` is no date on the time axis, which begins with {layout.grid[0]}. Received: {share!r}. Write "
-                "it as '2014-01-01', with a time zone only if the table has one, or pass a fraction or number of rows."
+                "it as '2014-01-01', with a time zone only if the table has one, or as '2014' on an axis of whole "
+                "numbers; or pass a fraction or number of rows."
             ) from error
     is_count = isinstance(share, int | np.integer) and not isinstance(share, bool)
     if not (is_count and share >= 0) and not (isinstance(share, float | np.floating) and 0 <= share < 1):

@@ -170,7 +170,9 @@ def test_row_numbers_beside_a_column_of_timestamps_are_refused():
     ],
 )
 def test_row_numbers_beside_a_column_of_dates_in_any_writing_are_refused(dates):
-    with pytest.raises(ValueError, match=r"row numbers, although column 'day' holds .*`time='day'`.*pd\.to_datetime"):
+    with pytest.raises(
+        ValueError, match=r"row numbers, although column 'day' holds .*`time='day'`.*set_index\('day'\).*to_datetime"
+    ):
         time_index(frame_at(range(3), day=dates), ForecastTask("load", 1, 1))
 
 
@@ -191,6 +193,13 @@ def test_row_numbers_beside_a_column_of_other_things_are_an_axis(words):
 def test_times_that_are_neither_timestamps_nor_whole_numbers_are_refused(times):
     with pytest.raises(TypeError, match=r"The index must hold timestamps or whole numbers.*Convert it with"):
         time_index(frame_at(pd.Index(times)), ForecastTask("load", 1, 1))
+
+
+def test_years_that_became_floats_are_told_to_become_whole_and_not_timestamps():
+    with pytest.raises(
+        TypeError, match=r"Received: float64, such as .*1990\.0\)?\. Convert it with `\.astype\(int\)`, or name"
+    ):
+        time_index(frame_at(pd.Index([1990.0, 1991.0])), ForecastTask("load", 1, 1))
 
 
 def test_timestamps_among_other_objects_are_refused():

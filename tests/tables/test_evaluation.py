@@ -10,6 +10,7 @@ from benchmarks.m4_hourly import add_naive2, naive2, owa
 from rnn_toolkit import datasets
 from rnn_toolkit.tables.evaluation import backtest, score
 from rnn_toolkit.tables.layers import RawUnits
+from rnn_toolkit.tables.models import build_forecaster
 from rnn_toolkit.tables.task import ForecastTask
 from rnn_toolkit.tables.windows import Windows, split_by_time
 
@@ -84,6 +85,17 @@ def test_backtest_keeps_timestamps_and_their_time_zone():
     table = backtest(repeat_last(test), test, baselines=())
     assert table["cutoff"].iloc[0] == index[15]
     assert table["time"].iloc[:2].tolist() == index[16:18].tolist()
+
+
+def test_windows_of_ids_under_another_type_are_judged():
+    rows = pd.DataFrame({"t": [*range(20)] * 2, "shop": [1] * 20 + [2] * 20, "load": np.arange(40.0) % 7})
+    rows["sky"] = rows["t"] % 2 == 0
+    task = ForecastTask("load", 2, 4, time="t", series="shop", observed="sky")
+    model = build_forecaster(Windows(rows, task), [keras.layers.GlobalAveragePooling1D()], patch_length=1)
+    other = Windows(rows.astype({"shop": float, "sky": "category"}), task)
+    assert backtest(model, other, baselines=()).predicted.equals(
+        backtest(model, Windows(rows, task), baselines=()).predicted
+    )
 
 
 def test_shuffled_windows_are_judged_in_the_order_of_their_origins():

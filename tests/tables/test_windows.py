@@ -155,6 +155,25 @@ def test_a_split_may_begin_on_a_day_whose_midnight_is_skipped_or_comes_twice(zon
     assert str(first.date()) == day and str((first - pd.Timedelta(hours=1)).date()) == "2018-11-03"
 
 
+def test_years_as_numbers_are_split_at_a_year():
+    years = numbers(40).set_index(pd.RangeIndex(1980, 2020))
+    train, validation, test = split_by_time(years, TASK, validation="2000", test="2010")
+    assert [part.origins["cutoff"].min() for part in (train, validation, test)] == [1983, 1999, 2009]
+    with pytest.raises(
+        ValueError, match=r"no date on the time axis, which begins with 1980.* as '2014' on an axis of wh"
+    ):
+        split_by_time(years, TASK, validation="2000-01-01")
+
+
+def test_series_that_end_between_seconds_have_ends_of_their_own():
+    times = pd.date_range("2024-01-01 00:00:30", periods=20, freq="500ms")
+    rows = pd.DataFrame({"time": [*times, *times[:11]], "name": ["a"] * 20 + ["b"] * 11, "load": np.arange(31.0) % 5})
+    task = ForecastTask("load", 1, 2, time="time", series="name")
+    train, _, test = split_by_time(rows, task, validation=0, test=3)
+    assert train.preparation.train_ends == ("2024-01-01T00:00:38.500000", "2024-01-01T00:00:34")
+    assert Windows.after_training(rows, train.preparation).origins.equals(test.origins)
+
+
 def test_a_model_of_nanoseconds_takes_a_table_of_seconds():
     hours = pd.date_range("2024", periods=40, freq="h", unit="ns")
     fitted = split_by_time(numbers(40).set_index(hours), TASK, validation=0, test=10)[0].preparation
