@@ -198,12 +198,13 @@ def rows_before(layout: Layout, ends: np.ndarray) -> np.ndarray:
     return np.arange(len(layout)) < np.repeat(ends, np.diff(layout.offsets))
 
 
-def offset_of(values: np.ndarray, usual: float = np.inf) -> float:
+def offset_of(values: np.ndarray, usual: float = np.inf, blur: float = BLUR) -> float:
     """Return what to take off float64 values before they become float32: their mean, or 0 where that blurs no step.
 
     Args:
         values: A column, missing values NaN.
         usual: What counts as a step where the values never change.
+        blur: Share of a step by which float32 may round.
 
     Example:
         >>> offset_of(np.array([2e9, 2e9 + 1, 2e9 + 5])), offset_of(np.array([20.0, 21.0, 25.0]))
@@ -219,7 +220,7 @@ def offset_of(values: np.ndarray, usual: float = np.inf) -> float:
         step = np.median(steps)
     elif present.min() < present.max():
         step = present.std()
-    return mean if ROUNDING * abs(mean) > BLUR * step else 0.0
+    return mean if ROUNDING * abs(mean) > blur * step else 0.0
 
 
 def naive_scale(values: np.ndarray, season_length: int | None, offset: float = 0.0) -> float:
