@@ -176,7 +176,9 @@ class LinearHighway(_Around):
         if self.season_length is not None and self.season_length <= lookback:
             repeat[lookback - self.season_length + steps % self.season_length, steps] = 1.0
         self.kernel = self.add_weight(
-            shape=repeat.shape, initializer=lambda shape, dtype=None: ops.convert_to_tensor(repeat), name="linear"
+            shape=repeat.shape,
+            initializer=lambda shape, dtype=None: ops.convert_to_tensor(repeat, dtype=dtype),
+            name="linear",
         )
         self.bias = self.add_weight(shape=(self.horizon,), initializer="zeros", name="bias")
         self.build_core(input_shape)

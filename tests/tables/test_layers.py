@@ -254,3 +254,14 @@ def test_the_linear_path_stays_float32_under_mixed_precision(mixed):
     highway.build((None, 2, 1))
     highway.start_from(np.array([[-1.0], [0.0], [0.0]]))  # last + (last - the one before)
     assert np.asarray(highway(numbers([70_000, 70_001])))[0, :, 0].tolist() == [70_002]
+
+
+def test_under_a_policy_of_more_precision_the_layers_follow_it():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    try:
+        highway = LinearHighway(Zeros((1, 1)), horizon=1, num_targets=1, season_length=2)
+        highway.build((None, 2, 1))
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert highway.compute_dtype == highway.kernel.dtype == "float64"
