@@ -18,7 +18,7 @@ SECONDS = 300  # limit for one notebook with its small values
 # What each notebook's cell tagged `parameters` is overruled with, so that its run takes seconds.
 SMALL: dict[str, dict[str, object]] = {
     "01_forecast_your_own_table": {"epochs": 2},
-    "02_many_series": {"epochs": 1, "stride": 12, "download": False},
+    "02_many_series": {"epochs": 1, "stride": 11, "download": False},
     "03_training_that_survives": {"epochs": 4, "kill_after": 2},
     "04_is_the_customer_happy": {"epochs": 2, "seeds": [0]},
     "05_a_network_that_writes": {"units": 16, "epochs": 1, "length": 20},
