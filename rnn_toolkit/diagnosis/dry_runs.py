@@ -130,9 +130,9 @@ def fresh_model(model: keras.Model) -> keras.Model:
                 store: dict = {}
                 old.save_own_variables(store)
                 new.load_own_variables(store)  # not by assigning: a scaler keeps what it computes from its variables
+        fresh.compile(_restarted(model.optimizer), loss=model.loss)
     except Exception:  # the code of another's class may raise anything
         return model
-    fresh.compile(_restarted(model.optimizer), loss=model.loss)
     return fresh
 
 

@@ -39,7 +39,8 @@ def make_optimizer(
             1/25 of it in the first 5 % of the steps, for a training that is unstable at first. "one_cycle": the same
             with a rise in the first 30 %, which bears a rate three to ten times higher.
         clip: Largest global norm of the gradients: larger ones are cut down to it. `None` never clips.
-        weight_decay: Decoupled decay a step, of kernels only: biases, embeddings and normalisations are left alone.
+        weight_decay: Decoupled decay a step, of kernels only: biases, embeddings (of places, too), normalisations and
+            the linear part of a forecaster, which starts at its best, are left alone.
         steps: Training steps in all, which the schedules need: `epochs * len(train)`.
         average: Momentum of a moving average of the weights, between 0 and 1 (0.999 averages about the last 1,000
             steps); `None` keeps none. `fit` ends with the average in place of the weights.
@@ -163,7 +164,7 @@ class KernelDecayAdamW(QuantileClipping, keras.optimizers.AdamW):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.exclude_from_weight_decay(var_names=["bias", "embeddings", "gamma", "beta"])
+        self.exclude_from_weight_decay(var_names=["bias", "embeddings", "places", "gamma", "beta", "linear"])
 
 
 @keras.saving.register_keras_serializable("rnn_toolkit")

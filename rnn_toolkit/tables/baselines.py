@@ -144,7 +144,9 @@ def baseline_forecasts(name: str, table: Table, starts: np.ndarray, *, batch_siz
             slope = np.asarray((last - start) / np.maximum(cutoffs[:, None] - first, 1))[:, None]  # (batch, 1, targets)
             forecasts[part] = last[:, None] + slope * np.arange(1, task.horizon + 1).reshape(1, -1, 1)
         else:
-            own = table.scale[series][:, None].astype("float32")  # (batch, 1, targets)
+            # The constant counts in scales of the series, and as good as nothing where it has never moved.
+            own = np.where(table.moves, table.scale, 1e-4 * table.scale)
+            own = own[series][:, None].astype("float32")  # (batch, 1, targets)
             history = values[starts[part][:, None] + np.arange(task.lookback)] / own
             forecasts[part] = nlinear(history, weights) * own
     return forecasts

@@ -49,7 +49,7 @@ class Preparation:
         flagged: Columns with missing values in the training rows; each has an indicator channel.
         series: Names of the series seen in training; the code of a series is its place + 1, 0 means never seen.
         level: Mean of each target, by series: `(num_series, num_targets)`.
-        deviation: Standard deviation of each target, by series: `(num_series, num_targets)`.
+        deviation: Standard deviation of each target, by series: `(num_series, num_targets)`; 0 where it never moves.
         scale: What `loss_scale` finds for each target, by series: `(num_series, num_targets)`.
         naive_scale: What `naive_scale` finds, likewise; empty where the task has no season or it is equal to `scale`.
         offset: What is taken off each target, by series, before it becomes float32; empty where all are 0.
@@ -155,17 +155,23 @@ def fit(
 
     parts = [targets[begin:end].T for begin, end in zip(layout.offsets, ends, strict=False)]
     seen = [number for number, part in enumerate(parts) if not np.isnan(part).all()]
-    fitted = [[fit_target(column, task.season_length) for column in parts[number]] for number in seen]
-    fitted = np.reshape(fitted, (len(seen), len(task.target), len(Fitted._fields)))
-    offset, level, deviation, naive, scale = np.moveaxis(fitted, -1, 0)  # (num_series, num_targets) each
-    _check_training(task, deviation, longest=int((ends - layout.begins).max()))
-    is_missing = np.isnan(level)  # a series may lack one of several targets
-    is_flat = deviation == 0
-    usual_step = np.nanmedian(np.where(is_missing | is_flat, np.nan, scale), axis=0)
-    offset = np.where(is_flat & (ROUNDING * np.abs(level) > BLUR * usual_step), level, offset)
-    deviation = np.where(is_flat, scale, deviation)
-    scale = _complete(scale, is_missing | (scale == 0))
-    naive = tuple(map(tuple, naive.tolist()))
+
+    def of_each(usual_scales):
+        """Return each statistic `(num_series, num_targets)`."""
+        fitted = [
+            [
+                fit_target(column, task.season_length, usual)
+                for column, usual in zip(parts[number], usual_scales, strict=True)
+            ]
+            for number in seen
+        ]
+        return Fitted(*np.moveaxis(np.reshape(fitted, (len(seen), len(task.target), len(Fitted._fields))), -1, 0))
+
+    fitted = of_each(np.full(len(task.target), np.inf))
+    _check_training(task, fitted.deviation, longest=int((ends - layout.begins).max()))
+    fitted = of_each(np.nanmedian(np.where(fitted.deviation > 0, fitted.scale, np.nan), axis=0))
+    is_missing = np.isnan(fitted.level)  # a series may lack one of several targets
+    scale, naive = _complete(fitted.scale, is_missing), tuple(map(tuple, fitted.naive_scale.tolist()))
     after = layout.grid[(layout.first + ends - layout.offsets[:-1])[seen]]
     return Preparation(
         task=task,
@@ -176,11 +182,11 @@ def fit(
         moments=moments,
         flagged=tuple(flagged),
         series=tuple(layout.names[number] for number in seen),
-        level=_complete(level, is_missing),
-        deviation=_complete(deviation, is_missing | (deviation == 0)),
+        level=_complete(fitted.level, is_missing),
+        deviation=_complete(fitted.deviation, is_missing),
         scale=scale,
         naive_scale=() if task.season_length is None or naive == scale else naive,
-        offset=_complete(offset, is_missing) if offset.any() else (),
+        offset=_complete(fitted.offset, is_missing) if fitted.offset.any() else (),
         column_offset={name: offset for name, offset in offsets.items() if offset},
         padded=bool((layout.begins > layout.offsets[:-1]).any()),
     )
@@ -191,12 +197,12 @@ def rows_before(layout: Layout, ends: np.ndarray) -> np.ndarray:
     return np.arange(len(layout)) < np.repeat(ends, np.diff(layout.offsets))
 
 
-def offset_of(values: np.ndarray, usual_step: float = np.inf) -> float:
+def offset_of(values: np.ndarray, usual: float = np.inf) -> float:
     """Return what to take off float64 values before they become float32: their mean, or 0 where that blurs no step.
 
     Args:
         values: A column, missing values NaN.
-        usual_step: What counts as a step where the values never change.
+        usual: What counts as a step where the values never change.
 
     Example:
         >>> offset_of(np.array([2e9, 2e9 + 1, 2e9 + 5])), offset_of(np.array([20.0, 21.0, 25.0]))
@@ -207,12 +213,12 @@ def offset_of(values: np.ndarray, usual_step: float = np.inf) -> float:
     present = values[~np.isnan(values)]
     if not len(present):
         return 0.0
+    mean, step = float(present.mean()), usual
     if len(steps):
-        usual_step = np.median(steps)
+        step = np.median(steps)
     elif present.min() < present.max():
-        usual_step = present.std()
-    mean = float(present.mean())
-    return mean if ROUNDING * abs(mean) > BLUR * usual_step else 0.0
+        step = present.std()
+    return mean if ROUNDING * abs(mean) > BLUR * step else 0.0
 
 
 def naive_scale(values: np.ndarray, season_length: int | None, offset: float = 0.0) -> float:
@@ -245,27 +251,34 @@ def naive_scale(values: np.ndarray, season_length: int | None, offset: float = 0
     return float(np.nan_to_num(_moments(values, offset)[1]))
 
 
-def loss_scale(values: np.ndarray, season_length: int | None, offset: float = 0.0) -> float:
+def loss_scale(values, season_length, offset: float = 0.0, usual: float = np.inf) -> float:
     """Return the size of a series' movements, for the loss, the network's inputs and the linear path.
 
     It is the seasonal difference as of `naive_scale`, or the deviation where no season is known, at least
-    `LEAST_SCALE`; of a series that never moves, the level, which may be 0.
+    `LEAST_SCALE`. Of a series that never moves it is the level, if that is not 0, or what is `usual` in other series if
+    that is less.
     """
     level, deviation = _moments(values, offset)
     scale = deviation if season_length is None else naive_scale(values, season_length, offset)
     if not scale > 0:
-        return abs(level)
+        return min(abs(level) or usual, usual)
     steps = np.diff(values)
     steps = steps[~np.isnan(steps)].astype("float64")
     return max(scale, LEAST_SCALE * float(np.sqrt(np.mean(steps**2)))) if len(steps) else scale
 
 
-def fit_target(values: np.ndarray, season_length: int | None, usual_step: float = np.inf) -> Fitted:
-    """Fit all statistics of one target of one series `(rows,)`, float64 with missing values NaN; see `offset_of`."""
-    offset = offset_of(values, usual_step)
+def fit_target(values: np.ndarray, season_length: int | None, usual: float = np.inf) -> Fitted:
+    """Fit all statistics of one target of one series.
+
+    Args:
+        values: `(rows,)` float64, missing values NaN.
+        season_length: Rows in one season, or `None`.
+        usual: Scale of other series, by which one that never moves is judged.
+    """
+    offset = offset_of(values, usual)
     values = (values - offset).astype("float32")  # as the table holds them
-    scales = [scale(values, season_length, offset) for scale in (naive_scale, loss_scale)]
-    return Fitted(offset, *_moments(values, offset), *scales)
+    naive = naive_scale(values, season_length, offset)
+    return Fitted(offset, *_moments(values, offset), naive, loss_scale(values, season_length, offset, usual))
 
 
 def _rounding(values, offset) -> float:

@@ -176,7 +176,7 @@ class LinearHighway(_Around):
         if self.season_length is not None and self.season_length <= lookback:
             repeat[lookback - self.season_length + steps % self.season_length, steps] = 1.0
         self.kernel = self.add_weight(
-            shape=repeat.shape, initializer=lambda shape, dtype=None: ops.convert_to_tensor(repeat), name="kernel"
+            shape=repeat.shape, initializer=lambda shape, dtype=None: ops.convert_to_tensor(repeat), name="linear"
         )
         self.bias = self.add_weight(shape=(self.horizon,), initializer="zeros", name="bias")
         self.build_core(input_shape)
@@ -243,7 +243,8 @@ class RawUnits(_Around):
         preparation: What was fitted on the training rows (`Windows.preparation`).
         normalization: "last": last value of each window, and the scale of its series in training, the one that the
             loss uses; "window": mean and deviation of each window; "series": mean and deviation of its series in
-            training; `None`: raw. A series never seen in training takes the mean and deviation of the window instead.
+            training; `None`: raw. A series that was never seen in training, or never moved, takes the mean and
+            deviation of the window instead.
         quantiles: Levels of the last axis, or `None` for a point forecast.
         margins: Widths that calibrate intervals, set by `rnn_toolkit.conformalize`.
 
@@ -307,9 +308,9 @@ class RawUnits(_Around):
         if self.normalization is None:
             return ops.zeros_like(targets[:, :1]), ops.ones_like(targets[:, :1])
         codes = self._codes(inputs)
-        is_known = ops.reshape(codes > 0, (-1, 1, 1))
-        center = ops.mean(targets, axis=1, keepdims=True)
         deviation = self._by_series("deviation", codes)
+        is_known = ops.logical_and(ops.reshape(codes > 0, (-1, 1, 1)), deviation > 0)
+        center = ops.mean(targets, axis=1, keepdims=True)
         # A window in which nothing happens is not blown up to noise: its scale has a floor.
         floor = ops.where(is_known, 1e-2 * deviation, 1e-4 * ops.abs(center))
         scale = ops.maximum(ops.std(targets, axis=1, keepdims=True), floor)

@@ -66,19 +66,24 @@ class Table(Layout):
         """Scale of each series and target `(num_series, num_targets)`: from training, or of its own if never seen."""
         return self._or_own("scale")
 
+    @functools.cached_property
+    def moves(self) -> np.ndarray:
+        """Whether a target moves, in training or in its first look-back if never seen: `(num_series, num_targets)`."""
+        return self._or_own("deviation") > 0
+
     def _or_own(self, statistic):
         """Return a statistic from training `(num_series, num_targets)`, or each unseen series' own.
 
         Its own is computed from the first look-back alone, which no window forecasts: so it holds no target.
         """
         result = self.preparation.of_series(statistic, self.codes)
-        usual_steps = self.preparation.of_series("scale", np.zeros(1, int))[0]
+        usual = self.preparation.of_series("scale", np.zeros(1, int))[0]
         for number in np.flatnonzero(self.codes == 0):
             rows = slice(self.offsets[number], min(self.offsets[number] + self.task.lookback, self.offsets[number + 1]))
             for place, values in enumerate(self.targets[rows].T):
-                own = getattr(fit_target(values, self.task.season_length, usual_steps[place]), statistic)
-                if not np.isnan(own) and (own > 0 or statistic != "scale"):
-                    result[number, place] = own
+                if not np.isnan(values).all():
+                    fitted = fit_target(values, self.task.season_length, usual[place])
+                    result[number, place] = getattr(fitted, statistic)
         return result
 
     @functools.cached_property

@@ -174,7 +174,7 @@ def build_language_model(
         embedding: Numbers in a token's vector; `None` takes 64 for characters and 256 for others.
         tied: Whether the embedding also scores the outputs; `None` does so unless the tokens are characters.
         word_dropout: Share of the vocabulary to drop in training.
-        batch_size: Rows whose state is kept, those of `language_model_batches`.
+        batch_size: Rows whose state is kept, those of `language_model_batches`; `train` refuses batches of more.
         optimizer: Any Keras optimizer; `None` takes `make_optimizer()`.
 
     Returns:

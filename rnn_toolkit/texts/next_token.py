@@ -128,6 +128,18 @@ class NextToken(keras.layers.Layer):
         outputs = outputs if self.projection is None else self.projection(outputs)
         return ops.matmul(outputs, ops.transpose(self.embedding.embeddings)) + self.bias, after
 
+    def check_batches(self, data) -> None:
+        """Raise if rows go on from the batch before whose state is not kept; `train` calls it."""
+        if not isinstance(data, keras.utils.PyDataset) or len(data) < 2:
+            return
+        codes = ops.convert_to_numpy(data[1][0])
+        if (codes[self.batch_size :, :1] < 0).any():
+            raise ValueError(
+                f"The batches hold {len(codes)} rows that go on from the batch before, but the model keeps the state "
+                f"of {self.batch_size}. Build it with `batch_size={len(codes)}`, or cut the batches with "
+                f"`rt.language_model_batches(..., batch_size={self.batch_size})`."
+            )
+
     def no_states(self, num_rows):
         """Return the states at the beginning of texts, a list of arrays of zeros, `(num_rows, units)`."""
         states = [ops.zeros((num_rows, size), self.compute_dtype) for size in self._state_sizes()]

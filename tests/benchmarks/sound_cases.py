@@ -768,7 +768,7 @@ def alarms(report) -> list[str]:
 
 def trained(model, train, validation, *, epochs=60, monitor=True):
     """Train until it no longer improves, and return the history."""
-    callbacks = [*rt.default_callbacks(patience=8), *([rt.Monitor()] if monitor else [])]
+    callbacks = [*rt.default_callbacks(patience=6), *([rt.Monitor()] if monitor else [])]
     return rt.train(model, train, validation, epochs=epochs, callbacks=callbacks, progress=None)
 
 

@@ -137,7 +137,13 @@ def test_what_was_fitted_stays_in_a_model_that_starts_anew():
     assert numpy(fresh_model(model).layers[0].embeddings)[8].tolist() == [16, 17]
 
 
-def test_a_model_of_a_fixed_batch_size_is_given_full_batches_of_it():
+@pytest.fixture
+def unhurried(monkeypatch):
+    """Let a batch be learnt on a busy machine, too."""
+    monkeypatch.setitem(case_module.overfit_one_batch.__kwdefaults__, "seconds", 60)
+
+
+def test_a_model_of_a_fixed_batch_size_is_given_full_batches_of_it(unhurried):
     model = keras.Sequential([keras.Input(batch_shape=(16, 12, 2)), keras.layers.GRU(4), keras.layers.Dense(1)])
     model.compile("adam", "mse")
     case = Case(model, (X, Y), (X, Y), None, limits())
@@ -153,7 +159,7 @@ class OwnStep(keras.Model):
         return super().train_step(*given[:-1], (x, y))
 
 
-def test_a_training_step_of_ones_own_gets_what_fit_gives_it():
+def test_a_training_step_of_ones_own_gets_what_fit_gives_it(unhurried):
     inputs = keras.Input((12, 2))
     model = OwnStep(inputs, keras.layers.Dense(1)(keras.layers.GRU(8)(inputs)))
     model.compile("adam", "mse")

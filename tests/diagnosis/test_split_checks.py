@@ -2,6 +2,7 @@
 
 import warnings
 
+import keras
 import numpy as np
 import pandas as pd
 from diagnosis.cases import CODES, LABELS, RANDOM, X, Y, averaging, case_of, classes_of
@@ -150,3 +151,12 @@ def test_a_stride_that_shows_one_phase_of_the_season_is_named():
         case = Case(averaging((8, 1)), parts[0], parts[1], None, limits())
         finding = split_checks.different_distributions(case)
         assert finding is None if words is None else words in finding.evidence
+
+
+def test_answers_of_yes_and_no_and_rows_without_steps_are_read_too():
+    case = case_of((X, Y > 0), (X[:30], Y[:30] > 0), loss="binary_crossentropy")
+    assert split_checks.leakage(case) is None
+    model = keras.Sequential([keras.Input(()), keras.layers.Reshape((1,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    rows = Case(model, (X[:, 0, 0], Y), (X[:, 0, 1], Y), None, limits())
+    assert split_checks.leakage(rows) is None and split_checks.duplicates(rows) is None

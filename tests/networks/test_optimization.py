@@ -13,6 +13,7 @@ from rnn_toolkit.networks.optimization import (
     clip_as_begun,
     whole,
 )
+from rnn_toolkit.tables.layers import LinearHighway, PatchDecoder
 
 XLA = pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch has no XLA")
 
@@ -262,6 +263,15 @@ def test_weight_decay_shrinks_kernels_and_leaves_biases_alone():
     model.optimizer.apply(gradients, model.trainable_variables)
     assert model.get_weights()[0] == pytest.approx(kernel * (1 - 0.1 * 0.5), rel=1e-5)
     assert model.get_weights()[1] == pytest.approx(bias)
+
+
+def test_weight_decay_leaves_the_linear_part_and_the_places_of_a_forecaster_alone():
+    layer = LinearHighway(keras.Sequential([keras.layers.GRU(3), PatchDecoder(2, 1, 1)]), horizon=2, num_targets=1)
+    model = keras.Sequential([keras.Input((4, 1)), layer])
+    optimizer = make_optimizer(0.1, weight_decay=0.5)
+    optimizer.build(model.trainable_variables)
+    kept = {one.name for one in model.trainable_variables if not optimizer._use_weight_decay(one)}
+    assert kept == {"linear", "places", "bias"}
 
 
 def two_kernels(optimizer):

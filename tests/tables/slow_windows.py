@@ -143,8 +143,8 @@ class SlowWindows:
             return sum(head) / len(head)
         return self.level(name, target, lambda one, column: statistics.fmean(self.training(one, column)))
 
-    def size_of(self, values):
-        """Return the scale of a list of values, None where one is missing; 0 if it has none."""
+    def size_of(self, values, usual=None):
+        """Return the scale of a list of values, None where one is missing; `usual` is that of other series."""
         there = [value for value in values if value is not None]
         if self.task.season_length is not None:
             for lag in (self.task.season_length, 1):
@@ -152,24 +152,23 @@ class SlowWindows:
                 differences = [abs(one - other) for one, other in pairs]
                 if any(differences):
                     return sum(differences) / len(differences)
-        return statistics.pstdev(there) or abs(statistics.fmean(there))
+        level = abs(statistics.fmean(there))
+        return statistics.pstdev(there) or (usual and min(level or usual, usual))
 
     def scale(self, name, target):
-        first = self.first[name]
-        if name not in self.seen:
-            head = [
-                self.value(name, target, at)
-                for at in range(first, min(first + self.task.lookback, max(self.table[name]) + 1))
-            ]
-            if any(head):  # with a value, and not all 0
-                return self.size_of(head)
-
-        def of_training(one, column):
-            return self.size_of([self.value(one, column, at) for at in range(self.first[one], self.train_ends[one])])
-
-        own = of_training(name, target) if name in self.seen and self.training(name, target) else 0.0
-        others = [of_training(other, target) for other in self.seen if self.training(other, target)]
-        return own or statistics.median(filter(None, others))
+        first, task = self.first[name], self.task
+        trained = {
+            one: [self.value(one, target, at) for at in range(self.first[one], self.train_ends[one])]
+            for one in self.seen
+            if self.training(one, target)
+        }
+        usual = statistics.median(filter(None, map(self.size_of, trained.values())))
+        scales = {one: self.size_of(values, usual) for one, values in trained.items()}
+        usual = statistics.median(scales.values())
+        head = [self.value(name, target, at) for at in range(first, first + task.lookback) if at in self.table[name]]
+        if name not in self.seen and any(value is not None for value in head):
+            return self.size_of(head, usual)
+        return scales.get(name, usual)
 
     def filled(self, name, column, position):
         if column in self.task.static:

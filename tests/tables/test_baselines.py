@@ -199,6 +199,18 @@ def test_a_series_that_never_moves_in_training_has_no_scale(season_length):
     assert np.isnan(flat) and moving == (2.0 if season_length is None else 4.0)  # 1 + 2 + 3 over 3, 3 + 5 over 2
 
 
+def test_nlinear_does_not_move_a_series_that_never_moved_and_follows_one_that_begins_to():
+    frame = pd.DataFrame({"name": ["up"] * 20 + ["flat"] * 20, "hour": [*range(20)] * 2})
+    frame["load"] = np.where(frame.name == "up", 5.0 * frame.hour, 100.0)
+    frame.loc[39, "load"] = 200.0
+    test = split_by_time(frame, ForecastTask("load", 1, 2, time="hour", series="name"), validation=0, test=2)[2]
+    flat = baseline_forecasts("nlinear", test.table, test.starts)[-2:, 0, 0]
+    assert flat == pytest.approx([100, 100], abs=0.01)
+    frame.loc[38, "load"] = 200.0  # now the last window sees a step, which goes on as those of the other series do
+    test = split_by_time(frame, ForecastTask("load", 1, 2, time="hour", series="name"), validation=0, test=2)[2]
+    assert baseline_forecasts("nlinear", test.table, test.starts)[-1, 0, 0] != pytest.approx(200, abs=1)
+
+
 def test_baselines_and_scales_of_a_high_level_are_those_without_it():
     values = np.array([1.0, 9, 2, 8, 3, 9, 2, 7, 1, 8, 2, 9])
     for name in ("naive", "seasonal_naive", "drift", "nlinear"):

@@ -92,9 +92,10 @@ def test_the_naive_scale_is_the_mean_absolute_seasonal_difference(values, season
     assert naive_scale(np.array(values), season_length) == pytest.approx(scale)
 
 
-@pytest.mark.parametrize(("values", "level"), [([-0.1] * 7, 0.1), ([NAN, 3.0], 3.0), ([0.0, 0.0], 0.0)])
-def test_the_loss_measures_a_series_that_does_not_move_by_its_level(values, level):
-    assert loss_scale(np.array(values), None) == loss_scale(np.array(values), 1) == pytest.approx(level)
+@pytest.mark.parametrize(("values", "scale"), [([-0.1] * 7, 0.1), ([NAN, 3.0], 2.0), ([0.0, 0.0], 2.0)])
+def test_the_loss_measures_a_series_that_does_not_move_by_its_level_or_by_the_others(values, scale):
+    for season_length in (None, 1):
+        assert loss_scale(np.array(values), season_length, usual=2.0) == pytest.approx(scale)
 
 
 @pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
@@ -179,14 +180,15 @@ def test_a_target_that_is_constant_in_training_is_refused(value):
 def test_one_constant_series_among_others_is_allowed():
     frame = pd.DataFrame({"day": [0, 1, 2] * 2, "shop": list("aaabbb"), "load": [7.0, 7, 7, 1, 2, 3]})
     preparation = fitted(frame, ForecastTask("load", 1, 1, time="day", series="shop"), rows=3)
-    assert preparation.deviation[0] == preparation.scale[0] == (7.0,)
+    assert preparation.deviation == ((0.0,), (pytest.approx(np.sqrt(2 / 3)),))
 
 
-def test_a_series_of_zeros_takes_the_scale_of_the_others_and_has_none_for_mase():
-    frame = pd.DataFrame({"day": [0, 1, 2] * 2, "shop": list("aaabbb"), "load": [0.0, 0, 0, 1, 2, 3]})
+@pytest.mark.parametrize(("value", "scale"), [(0.5, 0.5), (-0.5, 0.5), (7.0, 1.0), (0.0, 1.0)])
+def test_a_constant_series_has_the_scale_of_the_others_or_its_level_if_that_is_less_and_none_for_mase(value, scale):
+    frame = pd.DataFrame({"day": [0, 1, 2] * 2, "shop": list("aaabbb"), "load": [value] * 3 + [1, 2, 3]})
     task = ForecastTask("load", 1, 1, time="day", series="shop", season_length=1)
     preparation = fitted(frame, task, rows=3)
-    assert preparation.scale == ((1.0,), (1.0,))
+    assert preparation.scale == ((scale,), (1.0,))
     assert preparation.naive_scale == ((0.0,), (1.0,))
 
 

@@ -203,6 +203,17 @@ def test_zero_from_the_network_is_that_center_less_the_level_that_was_taken_off(
     assert np.asarray(layer(x)).item() == expected
 
 
+def test_a_series_that_never_moved_in_training_is_normalised_by_its_own_window():
+    rows = pd.DataFrame({"id": list("aaaabbbb"), "step": [*range(4)] * 2, "y": [50.0] * 4 + [1, 200, 3, 400]})
+    windows = Windows(rows, ForecastTask("y", horizon=1, lookback=2, time="step", series="id"))
+    for normalization in ("window", "last", "series"):
+        core = Remember((1, 1))
+        layer = RawUnits(core, windows.preparation, normalization=normalization)
+        x = windows.cut(np.array([0]))[0]
+        core.call = lambda inputs, training=None: keras.ops.ones((1, 1, 1))
+        assert np.asarray(layer(x)).item() == pytest.approx(50, abs=0.01)  # 1 in its scale, a ten-thousandth of 50
+
+
 def test_a_window_of_zeros_of_a_series_never_seen_is_forecast_as_zeros():
     windows = two_series()
     x = np.zeros_like(windows.cut(np.array([2]))[0])  # the code, too: a series never seen

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from texts.by_hand import ABC, LETTERS, array, constant
 
+import rnn_toolkit as rt
 from rnn_toolkit import language_model_batches, recurrent_layers
 from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
 from rnn_toolkit.networks.labels import find_layer
@@ -174,3 +175,23 @@ def test_half_precision_carries_its_states(half_precision):
 def test_layers_that_cannot_say_what_comes_next_are_refused(layers, message):
     with pytest.raises(ValueError, match=f"`layers` {message}"):
         NextToken(TokenEmbedding(ABC, 2), layers)
+
+
+@pytest.mark.parametrize("where", ["train", "validation"])
+def test_training_refuses_streams_whose_state_would_be_lost(where):
+    letters = rt.fit_vocabulary(["ab" * 40], unit="character")
+    layers = rt.recurrent_layers("gru", (2,), return_sequences=True)
+    model = rt.build_language_model(letters, layers, embedding=2, batch_size=4)
+    fits, beyond = (rt.language_model_batches("ab" * 40, letters, batch_size=size, steps=3) for size in (4, 8))
+    given = {"train": fits, "validation": fits} | {where: beyond}
+    with pytest.raises(
+        ValueError, match=r"8 rows that go on from the batch before, .* state of 4\. Build it with `batch"
+    ):
+        rt.train(model, given["train"], given["validation"], epochs=1, progress=None)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_streams_whose_state_is_kept_are_taken(size):
+    layer, letters = next_token(batch_size=4), rt.fit_vocabulary(["ab" * 40], unit="character")
+    layer.check_batches(rt.language_model_batches("ab" * 40, letters, batch_size=size, steps=3))
+    layer.check_batches(rt.language_model_batches("ab" * 13, letters, batch_size=8, steps=3))  # a single batch
