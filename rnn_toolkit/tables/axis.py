@@ -32,6 +32,8 @@ def time_index(frame: pd.DataFrame, task: ForecastTask) -> pd.Index:
         raise TypeError("The index has several levels. Make columns of them: pass `frame.reset_index()`.")
     if isinstance(times, pd.PeriodIndex):
         times = times.to_timestamp()
+    if times.dtype.kind == "M":  # also Arrow's
+        times = pd.DatetimeIndex(times)
     if times.hasnans:
         raise ValueError(f"The {where} lacks a timestamp in row {int(np.argmax(times.isna()))}. Drop such rows.")
     if isinstance(times, pd.DatetimeIndex):

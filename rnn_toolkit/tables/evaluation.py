@@ -224,12 +224,9 @@ def _windows_to_judge(model, windows_or_frame) -> Windows:
 
 def _codings(preparation) -> dict[str, object]:
     """Return what decides which number stands for what in the windows of a preparation."""
-    categories = {name: list(map(key_of, words)) for name, words in preparation.categories.items()}
-    return {
-        "channels": preparation.channels,
-        "categories": categories,
-        "series": list(map(key_of, preparation.series)),
-    }
+    words = {name: list(map(key_of, words)) for name, words in preparation.categories.items()}
+    series = list(map(key_of, preparation.series))
+    return {"channels": preparation.channels, "categories": words, "series": series}
 
 
 def _predict(model, windows) -> dict[str, np.ndarray]:

@@ -193,11 +193,11 @@ def _check_order(times, ticks, number, names):
         return
     repeats = wrong & (steps == 0)
     place = int(np.argmax(repeats if repeats.any() else wrong))
-    row = np.arange(len(ticks))[order][place + 1]
+    before, row = np.arange(len(ticks))[order][place : place + 2]
     problem, mend = ("repeats", "Drop the duplicates") if repeats.any() else ("goes back", "Sort the table by time")
     mend += ", or name the column that tells the series apart with `series=`."
     is_clock = isinstance(times, pd.DatetimeIndex) and times[row] != times[row].normalize()
-    if is_clock and times[row] - times[np.arange(len(ticks))[order][place]] >= pd.Timedelta(hours=-1):
+    if is_clock and times[row] - times[before] >= pd.Timedelta(hours=-1):
         mend += " An hour that repeats in autumn is a time-zone change: see `ambiguous=` of `tz_localize`."
     raise ValueError(f"Time {problem} at {times[row]} (row {row} of {_name_of(names, number[row])}). {mend}")
 

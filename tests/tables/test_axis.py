@@ -151,6 +151,15 @@ def test_times_may_be_a_column_or_the_index():
     assert of_index.equals(of_column)
 
 
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_timestamps_of_arrow_are_timestamps(zone):
+    pytest.importorskip("pyarrow")
+    times = pd.date_range("2024", periods=3, freq="h", tz=zone, unit="us")
+    frame = frame_at(range(3), hour=pd.Series(times).convert_dtypes(dtype_backend="pyarrow"))
+    assert frame["hour"].dtype != times.dtype
+    assert time_index(frame, ForecastTask("load", 1, 1, time="hour")).equals(times)
+
+
 @pytest.mark.parametrize("missing", [pd.NaT, None])
 def test_a_missing_timestamp_is_found_by_its_row(missing):
     times = pd.DatetimeIndex(["2024-01-01", missing, "2024-01-03"])
