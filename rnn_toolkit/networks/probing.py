@@ -57,6 +57,39 @@ def recurrent_states(model) -> list:
     return [v for layer in layers for v in keras.tree.flatten(getattr(layer, "states", None)) if v is not None]
 
 
+def unlisted(model) -> tuple[dict, dict]:
+    """Return variables that a model holds and Keras does not list, and its further optimizers, by where they hang.
+
+    Such as the states of stateful layers, a `tf.Variable`, and the second optimizer of a model with a `train_step` of
+    its own, whose variables are among them.
+    """
+    holders = (keras.Layer, keras.Optimizer, keras.Metric, keras.Loss, keras.random.SeedGenerator)
+    listed = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    seen, variables, optimizers = {id(one) for one in [*listed, model.optimizer]}, {}, {}
+
+    def visit(value, path):
+        if isinstance(value, list | tuple | dict):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+        elif isinstance(value, holders):
+            items = vars(value).items()
+        elif isinstance(value, keras.Variable) or (hasattr(value, "assign") and hasattr(value, "shape")):
+            items = ()
+        else:
+            return
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        if items == ():
+            variables[path] = value
+        elif isinstance(value, keras.Optimizer):
+            optimizers[path] = value
+        for name, one in items:
+            visit(one, f"{path}.{name}" if path else str(name))
+
+    visit(model, "")
+    return variables, optimizers
+
+
 @contextlib.contextmanager
 def _recorded(named):
     """Note each call of the layers as (name, args, kwargs, output), in the order of their ends."""

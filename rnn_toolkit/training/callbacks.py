@@ -6,7 +6,6 @@ interruption: they are `ResumableCallback`s, as one's own can be.
 
 import os
 import warnings
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -127,6 +126,12 @@ class EarlyStopping(_Watching):
             self.wait += 1
             self.model.stop_training |= self.wait >= self.patience
 
+    def set_state(self, state: dict) -> None:
+        """Go on from the state of an earlier run; one that was stopped here and goes on has its patience anew."""
+        super().set_state(state)
+        if self.wait >= self.patience:
+            self.wait = 0
+
     def on_train_end(self, logs=None):
         """Put the best weights back."""
         if self.best_weights is not None:
@@ -203,7 +208,7 @@ class BestModel(_Watching):
     """Keep the best model on disk as `best.keras`, never half a file.
 
     Keras' `ModelCheckpoint` writes over the last good file in place, and forgets the best value when training is
-    resumed. A disk that is full, or not writable, is reported once; training goes on.
+    resumed. A disk that is full, or not writable, and a model that cannot be saved are reported once; training goes on.
 
     Args:
         monitor: What is watched: a column of the history.
@@ -228,15 +233,16 @@ class BestModel(_Watching):
         if self.run_dir is None:
             self.best = value
             return
-        path = Path(self.run_dir) / "best.keras"
+        path = self.run_dir / "best.keras"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as partial:
                 self.model.save(partial)
             self.best = value  # of the file: what was not written does not count
-        except OSError as error:
+        except Exception as error:  # whatever a layer may raise that cannot be saved, or a disk: training goes on
             if not self._warned:
-                warnings.warn(f"{path} was not written: {error}. Training goes on.", stacklevel=2)
+                reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                warnings.warn(f"{path} was not written: {reason} Training goes on.", stacklevel=2)
             self._warned = True
 
 

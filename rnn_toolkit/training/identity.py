@@ -1,4 +1,4 @@
-"""What makes two calls of `train` the same run: model, optimizer, loss and the size of the data.
+"""What makes two calls of `train` the same run: model, optimizer, loss, the size of the data and some of their rows.
 
 Structure counts, spelling does not. A notebook cell that is run again gets other names from Keras (`lstm_3`), so names
 are left out, and where a functional model refers to a layer by its name, the layer's place in the model stands instead.
@@ -8,16 +8,19 @@ Nor does the file in which a class stands count: it may move from one version to
 import hashlib
 import itertools
 import json
+import zlib
 from collections import defaultdict
 
 import keras
 import numpy as np
 
 from rnn_toolkit.networks.optimization import schedule_of, single_optimizers
+from rnn_toolkit.training.snapshots import random_state, set_random_state
 
 NAMING = ("name", "module", "build_config", "padded")  # keys of a config that say nothing about what is computed
 FORMAT = 2  # of an identity; before 2, layers were referred to by their names
 FUNCTIONAL = {"layers", "input_layers", "output_layers"}  # keys of the config of a functional model
+SAMPLE_ROWS = 64  # of each array or batch
 LONGEST = 50  # items of a dict or list that are compared one by one; of longer ones, only the checksum
 
 
@@ -31,7 +34,7 @@ def identity_of(model: keras.Model, train, validation=None, *, batch_size: int) 
         batch_size: Rows in a batch of arrays.
 
     Returns:
-        A dict: format, and of dicts model, optimizer, loss, train and validation.
+        A dict: format, and of dicts model, optimizer, loss, train, validation and sample.
 
     Example:
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
@@ -50,6 +53,7 @@ def identity_of(model: keras.Model, train, validation=None, *, batch_size: int) 
         "loss": _plain(model.loss),
         "train": _size(train, batch_size),
         "validation": {} if validation is None else _size(validation, batch_size),
+        "sample": {"train": _sample(train), "validation": _sample(validation)},
     }
 
 
@@ -67,12 +71,16 @@ def differences(stored: dict, present: dict, *, has_trained: bool) -> list[str]:
     """
     if stored.get("format", 1) < FORMAT:  # in what order the layers stood is not known; in what order they are used, is
         stored, present = (_renamed(one, _by_first_use) for one in (stored, present))
-    stored, present = dict(_leaves(stored)), dict(_leaves(present))
+    samples = [one.get("sample", {}) for one in (stored, present)]
+    stored, present = (dict(_leaves({**one, "sample": {}})) for one in (stored, present))
     names = [name for name in {**stored, **present} if _meaning(name, stored) != _meaning(name, present)]
     if has_trained:
         names = [name for name in names if not (name.startswith("optimizer.") and name.endswith(".learning_rate"))]
     shown = [f"{name} is {present.get(name, 'gone')}, was {stored.get(name, 'not there')}" for name in names[:8]]
-    return shown + ([f"and {len(names) - 8} more"] if len(names) > 8 else [])
+    shown += [f"and {len(names) - 8} more"] if len(names) > 8 else []
+    changed = [name for name in ("train", "validation") if not _are_alike(*(one.get(name) for one in samples))]
+    changed = [name for name in changed if not {f"{name}.rows", f"{name}.batches"} & set(names)]
+    return shown + [f"{name} holds other values" for name in changed]
 
 
 def _meaning(name, leaves):
@@ -135,6 +143,43 @@ def _size(data, batch_size) -> dict:
     return {"kind": type(data).__name__, "batches": num_batches(data)}
 
 
+def _sample(data) -> list | None:
+    """Return numbers that tell data from others, a list for each array; `None` where two readings differ."""
+    if isinstance(data, tuple):
+        return [_row_means(one) for one in keras.tree.flatten(data) if one is not None]
+    if not isinstance(data, keras.utils.PyDataset):
+        return None
+    state = random_state()  # which the batches may draw from
+    if hasattr(data, "set_epoch"):
+        data.set_epoch(0)
+    first, last, again = (_sample(tuple(data[place])) for place in (0, len(data) - 1, 0))
+    set_random_state(state)
+    return first + last if first == again else None
+
+
+def _row_means(array) -> list[float]:
+    """Return a weighted mean of some rows of an array; those of text and the like, of their checksums."""
+    array = np.asarray(array)
+    if not array.size:
+        return []
+    rows = array[np.linspace(0, len(array) - 1, min(len(array), SAMPLE_ROWS)).astype(int)]
+    try:
+        rows = np.nan_to_num(rows.astype("float64"), nan=0.5, posinf=1, neginf=-1).reshape(len(rows), -1)
+    except (TypeError, ValueError):
+        rows = np.array([[zlib.crc32(str(row).encode())] for row in rows], "float64")
+    return (rows * np.linspace(1, 2, rows.shape[1])).mean(1).tolist()
+
+
+def _are_alike(stored, present) -> bool:
+    """Compare samples to six digits, as another processor may round the weights of rows otherwise."""
+    if stored is None or present is None:  # earlier versions took none
+        return True
+    return len(stored) == len(present) and all(
+        len(one) == len(other) and np.allclose(one, other, rtol=0, atol=1e-6 * np.abs([0, *one]).max())
+        for one, other in zip(stored, present, strict=True)
+    )
+
+
 def num_batches(data) -> int | None:
     """Return the number of batches of a data set, or `None` if it does not know."""
     if isinstance(data, keras.utils.PyDataset):
@@ -145,6 +190,13 @@ def num_batches(data) -> int | None:
         number = int(data.cardinality())
         return number if number >= 0 else None
     return len(data) if hasattr(data, "__len__") else None
+
+
+def is_endless(data) -> bool:
+    """Return whether a data set says of itself that it never ends."""
+    if isinstance(data, keras.utils.PyDataset):
+        return data.num_batches is None
+    return hasattr(data, "cardinality") and int(data.cardinality()) == -1  # tf.data.INFINITE_CARDINALITY
 
 
 def _plain(value):

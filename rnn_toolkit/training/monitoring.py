@@ -191,7 +191,7 @@ class Monitor(ResumableCallback):
         arrays |= {f"activations/{name}": output for name, (_, output, _) in calls.items()}
         for name, values in arrays.items():
             summaries.append(histogram_pb(name, values[np.isfinite(values)].astype("float64")))
-        path = Path(self.run_dir) / "tensorboard" / f"events.out.tfevents.{step:09d}"
+        path = self.run_dir / "tensorboard" / f"events.out.tfevents.{step:09d}"
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder, replacing(path) as partial:
             writer = EventFileWriter(folder)  # which appends, under a name of its own

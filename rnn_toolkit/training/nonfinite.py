@@ -46,7 +46,7 @@ class StopOnNaN(ResumableCallback):
 
     def __init__(self):
         super().__init__()
-        self.stopped, self.message = False, None
+        self.stopped, self.message, self._inside = False, None, None
 
     def on_train_begin(self, logs=None):
         """Start to watch."""
@@ -55,14 +55,14 @@ class StopOnNaN(ResumableCallback):
         release(model, self._guard)  # of a `fit` that was broken off
         self._variables = list(model.trainable_variables)
         self._optimizer = unwrapped(model.optimizer)
-        self._inside = None
+        self._inside, self._last, self._looked = None, -1, -1  # steps of this epoch: the last one, and that looked at
         if self._optimizer is model.optimizer and not is_distributed(model):  # a loss scale guards by itself
             self._inside = Inside(sum=len(self._variables))
             intercept(model, self._guard, outermost=True)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Remember what a bad batch changes outside the optimizer, such as the averages of a batch normalisation."""
-        self._epoch, self._last, self._looked = epoch, -1, -1
+        self._epoch = epoch
         self._averages = [(v, numpy(v)) for v in self.model.non_trainable_weights]
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -99,6 +99,7 @@ class StopOnNaN(ResumableCallback):
         """Look at the last gradients, and stop if a loss scale has been lowered in vain."""
         if not self.stopped and self._last > self._looked:
             self._look(self._looked + 1)
+        self._last = self._looked = -1
         if self._found is not None and logs is not None:
             logs["not_finite_at_step"] = self._found
         scale = getattr(self.model.optimizer, "dynamic_scale", None)
@@ -114,12 +115,17 @@ class StopOnNaN(ResumableCallback):
         release(self.model, self._guard)
 
     def get_state(self) -> dict:
-        """Return whether and why training was stopped."""
-        return {"stopped": self.stopped, "message": self.message}
+        """Return whether and why training was stopped, and what has not been looked at yet."""
+        flags = [] if self._inside is None else self._inside.read()["sum"]
+        seen = {"flags": flags, "last": self._last, "looked": self._looked}
+        return {"stopped": self.stopped, "message": self.message} | seen
 
     def set_state(self, state: dict):
         """Go on from a state; that of a run that was stopped says so again."""
         self.stopped, self.message = state["stopped"], state["message"]
+        self._last, self._looked = state.get("last", -1), state.get("looked", -1)  # earlier versions forgot them
+        if self._inside is not None and len(state.get("flags", ())):
+            self._inside.write(sum=state["flags"])
         if self.stopped:
             warnings.warn(f"This run was stopped and does not go on: {self.message}", stacklevel=2)
 

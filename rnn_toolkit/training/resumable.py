@@ -1,5 +1,7 @@
 """The base class of callbacks that go on where an interrupted training left them."""
 
+from pathlib import Path
+
 import keras
 
 
@@ -45,7 +47,9 @@ class ResumableCallback(keras.callbacks.Callback):
 
     def on_run(self, *, run_dir=None, data=None, probe=None) -> None:
         """Take what a run has to give; called again without arguments when it is over."""
-        self.run_dir, self.data, self.probe = self._own_dir or run_dir, data, probe
+        folder = self._own_dir or run_dir
+        self.run_dir = None if folder is None else Path(folder).expanduser()
+        self.data, self.probe = data, probe
 
     def on_interrupt(self, reason: str) -> None:
         """Hear why a training did not come to its end."""

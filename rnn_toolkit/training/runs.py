@@ -17,6 +17,7 @@ import pandas as pd
 
 from rnn_toolkit._checks import nearest
 from rnn_toolkit.networks.optimization import clip_as_begun
+from rnn_toolkit.networks.probing import unlisted
 from rnn_toolkit.training.identity import differences, optimizers_of
 from rnn_toolkit.training.resumable import ResumableCallback
 from rnn_toolkit.training.snapshots import Snapshots, random_state, replacing, set_random_state
@@ -63,6 +64,9 @@ class Run(keras.callbacks.Callback):
             identity["optimizer"] = optimizers_of(model)
         differing = differences(state["identity"], identity, has_trained=has_trained)
         if differing:
+            if (folder / "best.keras").exists() and not any(one.startswith("model.") for one in differing):
+                weights = f"model.set_weights(rt.load_best({str(folder)!r}).get_weights())"
+                afresh = f"To go on from its weights, call {weights} and pass another `run_dir`. {afresh}"
             raise ValueError(f"`run_dir` holds another run: {'; '.join(differing)}. {afresh}")
         self._restored = state
         self.rows = state["history"]
@@ -76,8 +80,11 @@ class Run(keras.callbacks.Callback):
         self.rows.append(row | {"seconds": time.perf_counter() - self._began})
 
     def is_finished(self) -> bool:
-        """Return whether there is nothing left to train."""
-        return self._restored is not None and (self.epoch >= self.epochs or self.stopped)
+        """Return whether there is nothing left to train; a run that stopped early goes on if more epochs are asked."""
+        if self._restored is None or self.epoch >= self.epochs:
+            return self._restored is not None
+        at_nan = any(one["name"] == "StopOnNaN" and one["state"]["stopped"] for one in self._restored["callbacks"])
+        return self.stopped and (at_nan or self.epochs <= self._restored.get("epochs", self.epochs))
 
     @contextlib.contextmanager
     def signals(self):
@@ -127,6 +134,11 @@ class Run(keras.callbacks.Callback):
         """Return the callbacks that go on where an interruption left them."""
         return [callback for callback in self.callbacks if isinstance(callback, ResumableCallback)]
 
+    def why_it_is_finished(self) -> str:
+        """Say that nothing is trained, and why."""
+        how = f"stopped early, behind epoch {self.epoch}" if self.stopped else f"has all its {self.epoch} epochs"
+        return f"The run in {self._folder} {how}: it is returned as it is."
+
     def where_it_stands(self) -> str:
         """Say how far the run has come, and what to do."""
         done = f"The training stopped behind epoch {self.epoch} and {self.step} steps, at its best weights so far."
@@ -170,7 +182,10 @@ class Run(keras.callbacks.Callback):
         self._before = {
             "metrics": _values(model.metrics_variables),
             "random": random_state(),
-            "fixed": {id(one): keras.ops.convert_to_numpy(one) for one in model.non_trainable_variables},
+            "fixed": {
+                id(one): keras.ops.convert_to_numpy(one)
+                for one in [*model.non_trainable_variables, *unlisted(model)[0].values()]
+            },
         }
 
     def on_test_batch_end(self, batch, logs=None):
@@ -196,18 +211,23 @@ class Run(keras.callbacks.Callback):
         began = time.perf_counter()
         model = self.model  # on JAX this hands the state of the training step back to the model
         before = self._before or {"metrics": _values(model.metrics_variables), "random": random_state(), "fixed": {}}
-        variables = self._variables()
+        variables, (beside, optimizers) = self._variables(), unlisted(model)
         values = [before["fixed"].get(id(one), value) for one, value in zip(variables, _values(variables), strict=True)]
         state = {
             "identity": self._identity,
             "epoch": self.epoch,
             "step": self.step,
             "stopped": self.stopped,
+            "epochs": self.epochs,
             "seed": self.seed,
             "history": self.rows,
             "logs": {name: float(value) for name, value in (self._logs or {}).items() if np.ndim(value) == 0},
             "seconds": time.perf_counter() - self._began if self.step else 0.0,
             "variables": values,
+            "unlisted": {
+                path: before["fixed"].get(id(one), keras.ops.convert_to_numpy(one)) for path, one in beside.items()
+            },
+            "optimizers": {path: _places(one, model) for path, one in optimizers.items()},
             "metrics": before["metrics"] if self.step else [],
             "random": before["random"],
             "callbacks": [_described(callback) | {"state": callback.get_state()} for callback in self.resumable()],
@@ -232,6 +252,7 @@ class Run(keras.callbacks.Callback):
     def _restore(self):
         state = self._restored
         self._assign(self._variables(), state["variables"])
+        self._restore_unlisted(state.get("unlisted", {}), state.get("optimizers", {}))
         stored = list(state["callbacks"])
         for callback in self.resumable():
             wanted = _described(callback).items()  # earlier versions stored the name alone
@@ -245,6 +266,20 @@ class Run(keras.callbacks.Callback):
             warnings.warn(f"The run had callbacks that this call lacks: {names}. It goes on without.", stacklevel=2)
         self._logs, self._elapsed = state["logs"], state["seconds"]
         set_random_state(state["random"])
+
+    def _restore_unlisted(self, values, places):
+        model = self._model
+        for path, optimizer in unlisted(model)[1].items():
+            if not optimizer.built and places.get(path):
+                optimizer.build([model.variables[place] for place in places[path]])
+        present = unlisted(model)[0]
+        for path in present.keys() & values.keys():
+            present[path].assign(values[path])
+        forgotten = sorted(present.keys() ^ values.keys())
+        if forgotten:
+            warnings.warn(
+                f"The run does not know the state of {', '.join(forgotten)}, which begins anew.", stacklevel=2
+            )
 
     def build(self, model):
         """Make the variables of optimizer and metrics.
@@ -309,6 +344,13 @@ class Run(keras.callbacks.Callback):
             ours = signal.signal(number, self._handlers[number])
             signal.raise_signal(number)
             signal.signal(number, ours)
+
+
+def _places(optimizer, model) -> list[int]:
+    """Return the places, among a model's variables, of those that an optimizer was built for; none if it has others."""
+    places = {id(one): place for place, one in enumerate(model.variables)}
+    found = [places.get(id(one)) for one in optimizer._trainable_variables]
+    return [] if None in found else found
 
 
 def _described(callback) -> dict[str, str]:

@@ -181,7 +181,8 @@ def set_random_state(state: dict) -> None:
     if "tensorflow" in state and keras.backend.backend() == "tensorflow":
         sys.modules["tensorflow"].random.get_global_generator().state.assign(state["tensorflow"])
     if "torch" in state and keras.backend.backend() == "torch":
-        sys.modules["torch"].set_rng_state(sys.modules["torch"].from_numpy(state["torch"]))
+        torch = sys.modules["torch"]
+        torch.set_rng_state(torch.from_numpy(state["torch"]))
 
 
 def _checksum(content: bytes) -> str:

@@ -2,17 +2,17 @@
 
 import contextlib
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import one_of, whole_number
 from rnn_toolkit.training.callbacks import AveragedWeights, BestModel, default_callbacks
-from rnn_toolkit.training.feeding import positioned
+from rnn_toolkit.training.feeding import checked, positioned
 from rnn_toolkit.training.identity import identity_of, num_batches
 from rnn_toolkit.training.progress import LiveCurves, Progress, is_interactive
 from rnn_toolkit.training.resumable import ResumableCallback
@@ -45,12 +45,14 @@ def train(
     """Fit a model, stop when it no longer gets better, and leave it at its best weights.
 
     With a `run_dir` nothing is lost: whatever stopped a training, the same call goes on, and ends where it would have
-    ended (bit for bit on a CPU). A finished run returns its history at once; with more `epochs` it goes on from there.
+    ended (bit for bit on a CPU). A finished run returns its history at once; with more `epochs` it goes on from there,
+    also if it stopped early.
     Ctrl-C, the notebook's stop button and an error all leave the model at its best weights; SIGTERM writes a snapshot
     before the process ends.
 
     Works on any compiled Keras model and any data that Keras takes. A `tf.data.Dataset` cannot be put back to a step,
-    so its runs go on from the beginning of an epoch, and a shuffled one in another order; a warning says so.
+    so its runs go on from the beginning of an epoch, and a shuffled one in another order; a warning says so. Data are
+    shuffled in each epoch, unless they order themselves (`set_epoch`), or a layer of the model is `stateful`.
 
     Args:
         model: A compiled model; changed in place, as `fit` does.
@@ -81,6 +83,7 @@ def train(
             use, or holds another run (the differences are listed).
 
     Example:
+        >>> import numpy as np
         >>> model = keras.Sequential([keras.Input((2, 1)), keras.layers.SimpleRNN(1)])
         >>> model.compile("sgd", "mse")
         >>> history = train(model, (np.zeros((4, 2, 1)), np.zeros((4, 1))), epochs=2, progress=None)
@@ -99,7 +102,11 @@ def train(
             f"Model {model.name!r} is not built: it has no weights yet. Give it a `keras.Input`, or call it once on a "
             "batch: model(x[:1])."
         )
-    train, validation = _checked(train, "train"), None if validation is None else _checked(validation, "validation")
+    train, validation = checked(train, "train"), None if validation is None else checked(validation, "validation")
+    for layer in model._flatten_layers():
+        if hasattr(layer, "check_batches"):  # of layers that can train on some batches only
+            layer.check_batches(train)
+            layer.check_batches(validation)
     monitor = "loss" if validation is None else "val_loss"
     if callbacks is None:
         averages = [AveragedWeights()] if getattr(model.optimizer, "use_ema", False) else []
@@ -110,13 +117,15 @@ def train(
     run = Run(epochs, steps=snapshot_steps)
     with contextlib.ExitStack() as stack:
         if run_dir is not None:
-            folder = Path(run_dir)
+            folder = run_dir = Path(run_dir).expanduser()
             stack.enter_context(held(folder))
             identity = identity_of(model, train, validation, batch_size=batch_size)
             has_trained = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) > 0
             run.open(folder, identity, resume=resume, has_trained=has_trained, model=model)
             _report_forgetful(callbacks)
-        run.feed = positioned(train, batch_size=batch_size, seed=run.seed)
+        # Rows that go on from those of the batch before must stay in order.
+        shuffle = not any(getattr(layer, "stateful", False) for layer in model._flatten_layers())
+        run.feed = positioned(train, batch_size=batch_size, seed=run.seed, shuffle=shuffle)
         if run.feed is None and run_dir is not None:
             warnings.warn(
                 f"Training data of type {type(train).__name__} cannot be put back to a step. Should this run be "
@@ -133,6 +142,8 @@ def train(
         _refuse_one_file_for_two(callbacks)
         if run.is_finished():
             run.leave_at_best(model)
+            if progress is not None:
+                sys.stdout.write(run.why_it_is_finished() + "\n")
             return run.history
         x, y, weight = (*train, None)[:3] if isinstance(train, tuple) else (train, None, None)
         if run.feed is not None:
@@ -149,7 +160,7 @@ def train(
                 validation_batch_size=batch_size if isinstance(validation, tuple) else None,
                 initial_epoch=run.epoch,
                 epochs=epochs,
-                shuffle=run.feed is None and isinstance(train, tuple | keras.utils.PyDataset),
+                shuffle=shuffle and run.feed is None and isinstance(train, tuple | keras.utils.PyDataset),
                 callbacks=RunCallbacks([*run.callbacks, run], model=model, epochs=epochs, steps=num_batches(x)),
                 verbose=0,
             )
@@ -163,11 +174,15 @@ def train(
     return run.history
 
 
-def load_best(run_dir: str | os.PathLike) -> keras.Model:
+def load_best(run_dir: str | os.PathLike, *, safe_mode: bool = True, custom_objects: dict | None = None) -> keras.Model:
     """Load the best model of a run, which may still be going on.
 
     Args:
         run_dir: Folder that was given to `train`.
+        safe_mode: Whether to refuse code inside the file, that of a `Lambda` layer say, as `keras.saving.load_model`
+            does. `False` only for files of one's own.
+        custom_objects: Classes and functions of one's own by the names that the file has for them, if they are not
+            registered with Keras.
 
     Returns:
         The compiled model.
@@ -177,6 +192,7 @@ def load_best(run_dir: str | os.PathLike) -> keras.Model:
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="head")])
         >>> model.compile("sgd", "mse")
         >>> folder = tempfile.mkdtemp()
@@ -184,7 +200,8 @@ def load_best(run_dir: str | os.PathLike) -> keras.Model:
         >>> load_best(folder).layers[0].name
         'head'
     """
-    return keras.saving.load_model(_existing(run_dir, "best.keras"))
+    path = _existing(run_dir, "best.keras")
+    return keras.saving.load_model(path, safe_mode=safe_mode, custom_objects=custom_objects)
 
 
 def load_history(run_dir: str | os.PathLike) -> pd.DataFrame:
@@ -236,26 +253,12 @@ def _report_forgetful(callbacks):
 
 def _refuse_one_file_for_two(callbacks):
     best = [one for one in callbacks if isinstance(one, BestModel) and one.run_dir is not None]
-    if len({Path(one.run_dir).absolute() for one in best}) < len(best):
+    if len({one.run_dir.absolute() for one in best}) < len(best):
         raise ValueError(
             "Two BestModel callbacks would write the same best.keras: they watch "
             f"{', '.join(repr(one.monitor) for one in best)}. Give one a folder of its own: BestModel(..., "
-            f"run_dir={os.path.join(best[-1].run_dir, best[-1].monitor)!r})."
+            f"run_dir={str(best[-1].run_dir / best[-1].monitor)!r})."
         )
-
-
-def _checked(data, name):
-    """Return arrays as a tuple and data sets as they are, or say why there is nothing to train on."""
-    if isinstance(data, tuple | list):
-        if len(data) not in (2, 3):
-            raise ValueError(f"`{name}` must be (x, y) or (x, y, sample_weight). Received: {len(data)} items.")
-        leaves = keras.tree.flatten(data[0])
-        if not leaves or not len(leaves[0]):
-            raise ValueError(f"`{name}` holds no rows: x has shape {np.shape(data[0])}.")
-        return tuple(data)
-    if num_batches(data) == 0:
-        raise ValueError(f"`{name}` holds no batch. Received: {data!r}. Pass data with at least one row.")
-    return data
 
 
 def _first_inputs(data):
@@ -274,7 +277,7 @@ def _shown(progress, epochs, monitor, run):
 
 
 def _existing(run_dir, name) -> Path:
-    path = Path(run_dir) / name
+    path = Path(run_dir).expanduser() / name
     if not path.exists():
         raise FileNotFoundError(f"There is no {name} in {run_dir}. Pass the `run_dir` of a training, `rt.train(…)`.")
     return path

@@ -187,3 +187,81 @@ def test_batches_are_counted_where_they_can_be():
 
         data = tf.data.Dataset.range(3)
         assert num_batches(data) == 3 and num_batches(data.repeat()) is None
+
+
+def sampled(train, other):
+    stored, present = (identity_of(model(), one, batch_size=2) for one in (train, other))
+    return differences(stored, present, has_trained=False)
+
+
+X = np.random.default_rng(0).normal(size=(200, 4, 1))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (X * 1.001, X[:, 0]),
+        (X, X[:, 1]),
+        (X[::-1], X[::-1, 0]),
+        (X, X[:, 0] > 0),
+        (np.where(X > 2, np.nan, X), X[:, 0]),
+        (X + 1e-3, X[:, 0]),
+    ],
+    ids=["scaled", "another target", "reversed", "classes", "missing", "shifted"],
+)
+def test_other_values_of_the_same_size_are_other_data(other):
+    assert sampled((X, X[:, 0]), other) == ["train holds other values"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (X.copy(), X[:, 0]),
+        (X.astype("float32"), X[:, 0].astype("float32")),
+        (keras.ops.convert_to_tensor(X), X[:, 0]),
+        (X * (1 + 1e-9), X[:, 0]),
+    ],
+    ids=["copied", "float32", "tensor", "rounded"],
+)
+def test_the_same_values_under_another_type_are_the_same_data(other):
+    assert sampled((X, X[:, 0]), other) == []
+
+
+def test_texts_are_compared_too():
+    texts = np.array([["good day"], ["bad day"]])
+    assert sampled((texts, np.zeros(2)), (texts.astype(object), np.zeros(2))) == []
+    assert sampled((texts, np.zeros(2)), (texts[::-1], np.zeros(2))) == ["train holds other values"]
+
+
+class Drawn(keras.utils.PyDataset):
+    """Batches that are another at each reading, or depend on the epoch."""
+
+    def __init__(self, is_random):
+        super().__init__()
+        self.is_random, self.epoch = is_random, 7
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return (np.random.normal(size=(2, 4, 1)) if self.is_random else X[self.epoch : self.epoch + 2]), np.zeros(2)
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+
+def test_batches_that_are_drawn_anew_are_not_compared_and_no_number_is_drawn_for_it():
+    np.random.seed(0)
+    assert sampled(Drawn(True), Drawn(True)) == []
+    drawn = np.random.normal()
+    np.random.seed(0)
+    assert drawn == np.random.normal()
+
+
+def test_batches_are_compared_as_they_are_in_the_first_epoch():
+    later = Drawn(False)
+    later.set_epoch(30)
+    assert sampled(Drawn(False), later) == []
+    other = Drawn(False)
+    other.set_epoch = lambda epoch: None
+    assert sampled(Drawn(False), other) == ["train holds other values"]

@@ -151,7 +151,7 @@ def test_the_averages_of_a_batch_normalisation_stay_finite():
 def test_a_good_run_is_silent():
     stop = StopOnNaN()
     assert len(fit(line(keras.optimizers.SGD(0.01)), [1, 2], [stop], epochs=2)) == 2  # pytest raises on a warning
-    assert stop.get_state() == {"stopped": False, "message": None}
+    assert stop.get_state()["stopped"] is False and stop.get_state()["message"] is None
 
 
 def test_a_loss_scale_that_falls_in_vain_stops():

@@ -1,16 +1,20 @@
 """A training that was stopped and called again ends where it would have ended."""
 
+import contextlib
 import functools
 import os
+import re
 import signal
 import threading
 
 import keras
 import numpy as np
 import pytest
-from training.one_weight import NOT_ON_TORCH
+from training.one_weight import EAGERLY, NOT_ON_TORCH, line
 
+import rnn_toolkit as rt
 from rnn_toolkit import load_history, make_optimizer, train
+from rnn_toolkit.training import runs
 from rnn_toolkit.training.callbacks import BestModel, EarlyStopping, ReduceLROnPlateau, default_callbacks
 from rnn_toolkit.training.resumable import ResumableCallback
 from rnn_toolkit.training.snapshots import Snapshots
@@ -190,7 +194,7 @@ def test_a_run_that_stopped_early_stays_stopped(data, tmp_path):
     stop = {"callbacks": [EarlyStopping("loss", mode="max", patience=1)], "epochs": 9}
     first = run(tmp_path, data, **stop)
     assert len(first[1]) < 9
-    assert_identical(run(tmp_path, data, **stop | {"epochs": 30}), first)
+    assert_identical(run(tmp_path, data, **stop), first)
 
 
 @pytest.mark.slow
@@ -421,3 +425,227 @@ def test_a_scheduled_rate_goes_on(data, tmp_path):
     with pytest.raises(RuntimeError, match="crash"):
         once(tmp_path / "run", Crash(2, 4))
     assert_identical(once(tmp_path / "run"), expected)
+
+
+class Reads(keras.utils.PyDataset):
+    """A batch of one row for each of some values, in their order, which counts how often it is read."""
+
+    def __init__(self, values):
+        super().__init__()
+        self.values, self.num_reads = values, 0
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, index):
+        self.num_reads += 1
+        return np.full((1, 1), self.values[index], "float32"), np.zeros((1, 1), "float32")
+
+    def set_epoch(self, epoch):
+        pass
+
+
+def resumed_and_whole(build, data, tmp_path, crash, *, epochs=3, **options):
+    """Return what a training gives that crashed and went on, and what one gives that did not."""
+    outcomes = []
+    for crashes in ([Crash(*crash)], []):
+        for more in [*([crashes] if crashes else []), []]:
+            keras.utils.set_random_seed(0)
+            model = build()
+            folder = tmp_path / f"run-{len(crashes)}"
+            given = {"snapshot_steps": 1, "progress": None, "batch_size": 2, "callbacks": more, "epochs": epochs}
+            with contextlib.suppress(RuntimeError):
+                history = train(model, data, run_dir=folder, **given | options)
+        outcomes.append((outcome(model, history), model))
+    assert_identical(outcomes[0][0], outcomes[1][0])
+    return [model for _, model in outcomes]
+
+
+def stateful(**options) -> keras.Model:
+    layer = keras.layers.LSTM(2, stateful=True)
+    model = keras.Sequential([keras.Input(batch_shape=(2, 3, 1)), layer, keras.layers.Dense(1)])
+    model.compile("adam", "mse", run_eagerly=EAGERLY, **options)
+    return model
+
+
+@pytest.mark.parametrize("validates", [False, True])
+@pytest.mark.parametrize("crash", [(1, 1), (1, None)], ids=str)
+def test_states_of_stateful_layers_go_on(tmp_path, crash, validates):
+    x = np.random.default_rng(0).normal(size=(6, 3, 1)).astype("float32")
+    validation = (x[:2], x[:2, 0]) if validates else None
+    one, other = resumed_and_whole(stateful, (x, x[:, 0]), tmp_path, crash, validation=validation)
+    for a, b in zip(one.layers[0].states, other.layers[0].states, strict=True):
+        assert np.array_equal(a, b) and np.any(a)
+
+
+def test_rows_that_a_stateful_layer_goes_on_with_keep_their_order():
+    x = np.random.default_rng(0).normal(size=(8, 3, 1)).astype("float32")
+    keras.utils.set_random_seed(0)
+    expected = stateful().fit(x, x[:, 0], batch_size=2, epochs=2, shuffle=False, verbose=0).history["loss"]
+    keras.utils.set_random_seed(0)
+    history = train(stateful(), (x, x[:, 0]), epochs=2, batch_size=2, callbacks=[], progress=None)
+    assert history["loss"].tolist() == expected
+
+
+@keras.saving.register_keras_serializable("test")
+class Rivals(keras.Model):
+    """Two weights, each with an optimizer of its own, and a count of the steps that Keras does not list."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = keras.layers.Dense(1), keras.layers.Dense(1)
+        self.second = keras.optimizers.Adam(0.1)
+        self.kept = {"rates": [keras.optimizers.SGD(0.1, momentum=0.9)]}
+
+    def call(self, inputs):
+        return self.one(inputs) + self.other(inputs)
+
+    def train_step(self, data):
+        import tensorflow as tf
+
+        x, y = data
+        with tf.GradientTape(persistent=True) as tape:
+            loss = self.compute_loss(x, y, self(x, training=True))
+        self.second.apply(tape.gradient(loss, self.one.trainable_variables), self.one.trainable_variables)
+        momentum = self.kept["rates"][0]
+        momentum.apply(tape.gradient(loss, self.other.trainable_variables), self.other.trainable_variables)
+        self.steps_seen.assign_add(1)
+        return {"loss": loss}
+
+
+def rivals() -> keras.Model:
+    import tensorflow as tf
+
+    model = Rivals()
+    model.steps_seen = tf.Variable(0, trainable=False)
+    model.compile("sgd", "mse", run_eagerly=True)
+    model(np.zeros((1, 1)))
+    return model
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a training step of TensorFlow")
+@pytest.mark.parametrize("crash", [(0, 0), (1, 1), (1, None)], ids=str)
+def test_further_optimizers_and_variables_of_a_model_go_on(tmp_path, crash):
+    x = np.random.default_rng(0).normal(size=(6, 1)).astype("float32")
+    one, other = resumed_and_whole(rivals, (x, 2 * x), tmp_path, crash)
+    assert int(one.steps_seen.numpy()) == int(other.steps_seen.numpy()) == 9
+    for path in (lambda model: model.second, lambda model: model.kept["rates"][0]):
+        for a, b in zip(path(one).variables, path(other).variables, strict=True):
+            assert np.array_equal(a, b)
+
+
+def test_a_state_that_an_earlier_version_did_not_keep_is_named(tmp_path, monkeypatch):
+    x = np.ones((4, 3, 1), "float32")
+    data, options = (x, x[:, 0]), {"batch_size": 2, "callbacks": [], "progress": None, "run_dir": tmp_path}
+    with monkeypatch.context() as earlier:
+        earlier.setattr(runs, "unlisted", lambda model: ({}, {}))
+        train(stateful(), data, epochs=1, **options)
+    with pytest.warns(UserWarning, match=r"The run does not know the state of .*states\.0, .*states\.1, which begins"):
+        train(stateful(), data, epochs=2, **options)
+
+
+class BadGradient(keras.layers.Layer):
+    """Hand x on; the gradient of its square root at 0 is not finite, though the value is."""
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=(), initializer="ones")
+
+    def call(self, inputs):
+        return inputs * self.scale + 1e-9 * keras.ops.sqrt(inputs * self.scale)
+
+
+def rooted() -> keras.Model:
+    model = keras.Sequential([keras.Input((1,)), BadGradient(), keras.layers.Dense(1)])
+    model.compile("adam", "mse", run_eagerly=EAGERLY)
+    return model
+
+
+@pytest.mark.parametrize("crash", [18, 25])
+def test_a_bad_gradient_is_found_at_the_same_step_behind_an_interruption(tmp_path, crash):
+    data = Reads([1.0, 2.0] * 20)
+    data.values[20] = 0.0
+
+    def go(folder, *more):
+        keras.utils.set_random_seed(0)
+        callbacks, model = [rt.callbacks.StopOnNaN(), *more], rooted()
+        options = {"callbacks": callbacks, "snapshot_steps": 1, "epochs": 2, "progress": None}
+        return outcome(model, train(model, data, run_dir=tmp_path / folder, **options))
+
+    with pytest.warns(UserWarning, match="A gradient is not finite at epoch 1, steps 17 to 32"):
+        whole = go("whole")
+    with pytest.raises(RuntimeError):
+        go("run", Crash(0, crash))
+    with pytest.warns(UserWarning, match="A gradient is not finite at epoch 1, steps 17 to 32"):
+        assert_identical(go("run"), whole)
+
+
+def test_batches_that_are_done_are_not_loaded_again(tmp_path):
+    data = Reads([1.0] * 50)
+    options = {"callbacks": [], "progress": None, "run_dir": tmp_path, "epochs": 1}
+    with pytest.raises(RuntimeError):
+        train(line(), data, snapshot_steps=10, **options | {"callbacks": [Crash(0, 44)]})
+    data.num_reads = 0
+    train(line(), data, **options)
+    assert data.num_reads <= 6 + 12  # those left, and a few looks
+
+
+def test_a_model_that_cannot_be_saved_is_trained_and_reported_once(tmp_path):
+    class Stranger(keras.layers.Layer):
+        def __init__(self, what):
+            super().__init__()
+
+        def call(self, inputs):
+            return inputs
+
+    model = keras.Sequential([keras.Input((1,)), Stranger(object()), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=EAGERLY)
+    data = np.ones((4, 1)), np.zeros((4, 1))
+    with pytest.warns(UserWarning, match=r"best.keras was not written: NotImplementedError.* Training goes on") as said:
+        history = train(model, data, epochs=3, run_dir=tmp_path, progress=None)
+    assert len(history) == 3 and sum("best.keras" in str(one.message) for one in said) == 1
+
+
+def test_more_epochs_go_on_from_a_run_that_stopped_early(tmp_path):
+    data = np.ones((4, 1)), np.zeros((4, 1))
+    keras.utils.set_random_seed(0)
+
+    def go(epochs, **options):
+        stop = [EarlyStopping("loss", patience=2, min_delta=100)]  # nothing is better than the first epoch
+        return train(line(), data, epochs=epochs, callbacks=stop, run_dir=tmp_path, **{"progress": None} | options)
+
+    assert [len(go(epochs)) for epochs in (6, 6, 5, 8, 8, 9)] == [3, 3, 3, 5, 5, 7]
+
+
+def test_a_finished_run_says_in_a_line_that_it_is_returned_as_it_is(tmp_path, capsys):
+    data, options = (np.ones((4, 1)), np.zeros((4, 1))), {"run_dir": tmp_path, "callbacks": []}
+    for progress in ("auto", None):
+        train(line(), data, epochs=2, progress=progress, **options)
+    assert capsys.readouterr().out == ""
+    train(line(), data, epochs=2, **options)
+    assert capsys.readouterr().out == (f"The run in {tmp_path} has all its 2 epochs: it is returned as it is.\n") * 1
+
+
+def test_what_can_be_changed_is_no_reason_to_begin_anew(tmp_path):
+    data = np.ones((4, 1)), np.zeros((4, 1))
+    options = {"run_dir": tmp_path / "run", "progress": None, "epochs": 1}
+    train(line(), data, **options)
+    offer = re.escape(f"model.set_weights(rt.load_best({str(tmp_path / 'run')!r}).get_weights()) and pass another")
+    for model, changed in (
+        (line(), {"batch_size": 2}),
+        (line(), {"validation": data}),
+        (line("adam"), {}),
+        (line(loss="mae"), {}),
+        (line(), {"train": (data[0] * 2, data[1])}),
+    ):
+        with pytest.raises(ValueError, match=offer):
+            train(**{"model": model, "train": data} | options | changed)
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    data = np.ones((4, 1)), np.zeros((4, 1))
+    best = [BestModel("loss"), BestModel("loss", run_dir="~/other")]
+    train(line(), data, epochs=1, run_dir="~/run", callbacks=best, progress=None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "run"]
+    assert (tmp_path / "other" / "best.keras").exists() and len(rt.load_history("~/run")) == 1
+    assert rt.load_best("~/run").get_weights()[0].shape == (1, 1)

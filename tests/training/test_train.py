@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from training.one_weight import EAGERLY, line
 
 from rnn_toolkit import (
     ForecastTask,
@@ -155,6 +156,18 @@ REFUSED = {
     "not built": ({"model": bare(compiled=True)}, "Model 'bare' is not built: it has no weights yet. Give it a `keras"),
     "no rows": ({"train": (DATA[0][:0], DATA[1][:0])}, "`train` holds no rows: x has shape (0, 8, 1)"),
     "a tuple of one": ({"train": DATA[:1]}, "`train` must be (x, y) or (x, y, sample_weight). Received: 1 items"),
+    "a target short": (
+        {"train": (DATA[0], DATA[1][:3])},
+        "`train` must have as many rows in all arrays, one an example. Received: x has 4, y has 3 rows.",
+    ),
+    "a weight short": ({"train": (*DATA, np.ones(3))}, "x has 4, y has 4, sample_weight has 3 rows"),
+    "a leaf short": (
+        {"validation": ({"a": DATA[0], "b": [DATA[0], DATA[0][:2]]}, DATA[1])},
+        "Received: x['a'] has 4, x['b'][0] has 4, x['b'][1] has 2, y has 4 rows",
+    ),
+    "an output short": ({"train": (DATA[0], (DATA[1], DATA[1][:1]))}, "y[0] has 4, y[1] has 1 rows"),
+    "rows of different length": ({"train": ([[1, 2], [3]], [0, 1])}, "x holds rows of different length"),
+    "no arrays": ({"train": (3, 4)}, "x has no, y has no rows"),
     "no batches": ({"validation": Empty()}, "`validation` holds no batch"),
 }
 
@@ -163,6 +176,68 @@ REFUSED = {
 def test_what_cannot_be_trained_is_refused(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         train(**{"model": small(), "train": DATA, "progress": None} | options)
+
+
+def test_data_that_can_be_read_only_once_are_refused():
+    with pytest.raises(TypeError, match=r"`train` can be read only once.*Received: generator"):
+        train(small(), (DATA for _ in range(3)))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="reads tf.data")
+def test_data_that_never_end_are_refused():
+    import tensorflow as tf
+
+    endless = tf.data.Dataset.from_tensor_slices(DATA).batch(2).repeat()
+    with pytest.raises(ValueError, match=r"`train` never ends, so no epoch would.*\.take\(100\)"):
+        train(small(), endless)
+
+
+@keras.saving.register_keras_serializable("only here")
+class Doubled(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs * 2
+
+
+def test_the_best_model_opens_with_classes_of_ones_own_and_code_inside(tmp_path):
+    model = small("sgd", keras.layers.Flatten(), keras.layers.Lambda(lambda x: x), Doubled())
+    train(model, DATA, epochs=1, run_dir=tmp_path, progress=None)
+    with pytest.raises(ValueError, match="safe_mode"):
+        load_best(tmp_path)
+    found = load_best(tmp_path, safe_mode=False, custom_objects={"Doubled": Doubled})
+    assert isinstance(found.layers[-2], Doubled)
+
+
+def lines(outputs) -> keras.Model:
+    """Return a model of two inputs, which are added, with a line for each output."""
+    inputs = [keras.Input((1,), name="a"), keras.Input((1,), name="b")]
+    together = keras.layers.Add()(inputs)
+    made = keras.Model(inputs, [keras.layers.Dense(1, kernel_initializer="ones")(together) for _ in range(outputs)])
+    made.compile("sgd", ["mse"] * outputs, run_eagerly=EAGERLY)
+    return made
+
+
+ONES = np.ones((4, 1))
+
+
+@pytest.mark.parametrize(
+    ("data", "loss"),
+    [
+        (([ONES, ONES], [ONES * 3, ONES * 4]), 1 + 4),  # 1 + 1 instead of 3, and of 4
+        (((ONES, ONES), (ONES * 3, ONES * 4)), 5),
+        (({"a": ONES, "b": ONES}, [ONES * 3, ONES * 4], [ONES[:, 0] * 2, ONES[:, 0]]), 2 * 1 + 4),
+    ],
+    ids=["lists", "tuples", "dict and weights"],
+)
+def test_several_inputs_and_outputs_may_be_lists(data, loss):
+    history = train(lines(2), data, data, epochs=1, callbacks=[], progress=None)
+    assert history[["loss", "val_loss"]].iloc[0, 0] == loss
+
+
+@pytest.mark.parametrize("y", [[0, 0, 0, 0], [[0.0]] * 4, list(np.zeros(4)), pd.Series([0.0] * 4)], ids=str)
+def test_lists_of_numbers_are_arrays(y):
+    x = [[1], [1], [1], [1]]
+    history = train(line(), (x, y, [1, 1, 1, 1]), (x, y), epochs=1, callbacks=[], progress=None)
+    assert history["loss"].tolist() == [1.0]  # 1 instead of 0
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="reads tf.data")
