@@ -169,7 +169,8 @@ def fit(
 
     fitted = of_each(np.full(len(task.target), np.inf))
     _check_training(task, fitted.deviation, longest=int((ends - layout.begins).max()))
-    fitted = of_each(np.nanmedian(np.where(fitted.deviation > 0, fitted.scale, np.nan), axis=0))
+    if (fitted.deviation == 0).any():  # then by what is usual in those that move
+        fitted = of_each(np.nanmedian(np.where(fitted.deviation > 0, fitted.scale, np.nan), axis=0))
     is_missing = np.isnan(fitted.level)  # a series may lack one of several targets
     scale, naive = _complete(fitted.scale, is_missing), tuple(map(tuple, fitted.naive_scale.tolist()))
     after = layout.grid[(layout.first + ends - layout.offsets[:-1])[seen]]
@@ -197,12 +198,13 @@ def rows_before(layout: Layout, ends: np.ndarray) -> np.ndarray:
     return np.arange(len(layout)) < np.repeat(ends, np.diff(layout.offsets))
 
 
-def offset_of(values: np.ndarray, usual: float = np.inf) -> float:
+def offset_of(values: np.ndarray, usual: float = np.inf, blur: float = BLUR) -> float:
     """Return what to take off float64 values before they become float32: their mean, or 0 where that blurs no step.
 
     Args:
         values: A column, missing values NaN.
         usual: What counts as a step where the values never change.
+        blur: Share of a step by which float32 may round.
 
     Example:
         >>> offset_of(np.array([2e9, 2e9 + 1, 2e9 + 5])), offset_of(np.array([20.0, 21.0, 25.0]))
@@ -218,7 +220,7 @@ def offset_of(values: np.ndarray, usual: float = np.inf) -> float:
         step = np.median(steps)
     elif present.min() < present.max():
         step = present.std()
-    return mean if ROUNDING * abs(mean) > BLUR * step else 0.0
+    return mean if ROUNDING * abs(mean) > blur * step else 0.0
 
 
 def naive_scale(values: np.ndarray, season_length: int | None, offset: float = 0.0) -> float:

@@ -43,9 +43,10 @@ def forecast(
             the intervals come from the errors on those rows of `frame` that lie behind the training rows.
 
     Returns:
-        A table like `frame`: time as its index or column, the series id, the targets, and `<target>-lo-<level>`,
-        `<target>-hi-<level>`. One row per series and step. `.attrs["roles"]` says which column holds the time (`None`
-        for the index) and the series, which are targets, and the frequency; `plot_forecast` reads it.
+        A table like `frame`: time as its index or column, in the type that it has there, the series id, the targets,
+        and `<target>-lo-<level>`, `<target>-hi-<level>`. One row per series and step. `.attrs["roles"]` says which
+        column holds the time (`None` for the index) and the series, which are targets, and the frequency;
+        `plot_forecast` reads it.
 
     Raises:
         ValueError: If the model carries no preparation, a column or too many recent rows are missing, known-future

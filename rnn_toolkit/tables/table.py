@@ -8,6 +8,7 @@ look into the future, or decide what only the user can know.
 """
 
 import functools
+import itertools
 import warnings
 
 import numpy as np
@@ -54,7 +55,22 @@ class Table(Layout):
         raw, targets, words, offsets = read(frame, layout, preparation, ends)
         if preparation is None:
             preparation = fit(layout, raw, targets, words, offsets, ends)
-        return cls(layout, raw, targets, words, preparation)
+            return cls(layout, raw, targets, words, preparation)
+        table = cls(layout, raw, targets, words, preparation)
+        blurred = [
+            number
+            for number, (begin, end) in enumerate(itertools.pairwise(table.offsets))
+            if any(offset_of(column, blur=0.1) for column in (targets[begin:end] - table.offset[number]).T)
+        ]
+        if blurred:
+            named = ", ".join(map(table.name_of, blurred[:5]))
+            named += f" and {len(blurred) - 5} more" if len(blurred) > 5 else ""
+            warnings.warn(
+                f"So far from the level in training, float32 blurs the steps of {named}. Forecasts are off by as much: "
+                "train anew, with later rows.",
+                stacklevel=4,
+            )
+        return table
 
     @functools.cached_property
     def offset(self) -> np.ndarray:

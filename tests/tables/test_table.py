@@ -413,3 +413,10 @@ def test_rows_before_the_first_value_of_a_high_level_start_from_the_mean():
     table = table_of(frame, ForecastTask("load", 1, 1, observed="clock"))
     assert channel(table, "load") == [0, -2, 2]
     assert channel(table, "clock") == [0, -1, 1]
+
+
+def test_a_series_that_has_left_its_level_in_training_too_far_behind_is_named():
+    fitted = table_of(pd.DataFrame({"load": 2e9 + np.arange(5.0)}), ForecastTask("load", 1, 2)).preparation
+    table_of(pd.DataFrame({"load": 2e9 + 1e5 + np.arange(5.0)}), fitted)
+    with pytest.warns(UserWarning, match="So far from the level in training, float32 blurs the steps of the table"):
+        table_of(pd.DataFrame({"load": 3e9 + np.arange(5.0)}), fitted)
