@@ -74,11 +74,12 @@ def test_every_stage_runs_and_is_said_to_have_passed(start, tmp_path):
     calls = (tmp_path / "calls").read_text()
     for needed in ("pytest -m slow", "ruff check", "-m mypy", "-m notebook", "build.py --check", "[jax,plot,test]"):
         assert needed in calls
+    assert " .[plot,test] torch==" in calls
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    "at", ["pytest -n 2", "-m slow", "ruff format", "ruff check", "-m notebook", "mypy", "build.py", "[jax"]
+    "at", ["pytest -n 2", "-m slow", "ruff format", "ruff check", "-m notebook", "mypy", "build.py", "[jax", "torch=="]
 )
 def test_a_stage_that_fails_fails_the_whole(start, at, tmp_path):
     process = start(at=at, do="exit 3")
