@@ -134,7 +134,8 @@ def _burst(case: Case) -> float | None:
     if case.history is None or "gradient_norm_max" not in case.history:
         return None
     largest, usual = case.history["gradient_norm_max"].max(), case.history["gradient_norm"].median()
-    return float(largest) if largest > case.limits["gradient_burst"] * usual else None
+    # Where all has been learnt, the usual norm is next to nothing; one below 1 is small beside no other.
+    return float(largest) if largest > case.limits["gradient_burst"] * max(usual, 1.0) else None
 
 
 @check("vanishing gradients", needs="recurrent layers")

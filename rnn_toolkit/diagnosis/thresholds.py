@@ -77,7 +77,9 @@ LIMITS: dict[str, dict[str, Threshold]] = {
     "exploding gradients": {
         "exploding": Threshold(1e3, "gradient at the first step over that at the last"),
         "spectral_radius": Threshold(1.5, "largest absolute eigenvalue of a recurrent kernel", "Pascanu"),
-        "gradient_burst": Threshold(1e3, "largest norm of a step's gradients over the median of the epochs' means"),
+        "gradient_burst": Threshold(
+            1e3, "largest norm of a step's gradients over the median of the epochs' means, or 1"
+        ),
     },
     "clipping": {
         "clipped": Threshold(0.95, "share of steps that were clipped"),

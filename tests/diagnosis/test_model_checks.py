@@ -103,6 +103,8 @@ def test_a_burst_of_the_gradients_is_an_explosion():
     assert finding.severity == "warning" and "the gradients' norm went up to 2e+07" in finding.evidence
     columns["gradient_norm_max"][0] = 4e5
     assert model_checks.exploding_gradients(trained_case({"loss": [1.0] * 5} | columns, **measured)) is None
+    learnt = {"gradient_norm": [2, 0.1, 3e-3, 3e-3, 3e-3], "gradient_norm_max": [5, 0.5, 0.01, 0.01, 0.01]}
+    assert model_checks.exploding_gradients(trained_case({"loss": [1.0] * 5} | learnt, **measured)) is None
 
 
 def test_equal_outputs_for_different_rows_are_an_error():
