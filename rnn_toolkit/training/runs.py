@@ -349,8 +349,8 @@ class Run(keras.callbacks.Callback):
 def _places(optimizer, model) -> list[int]:
     """Return the places, among a model's variables, of those that an optimizer was built for; none if it has others."""
     places = {id(one): place for place, one in enumerate(model.variables)}
-    found = [places.get(id(one)) for one in optimizer._trainable_variables]
-    return [] if None in found else found
+    found = [places[id(one)] for one in optimizer._trainable_variables if id(one) in places]
+    return found if len(found) == len(optimizer._trainable_variables) else []
 
 
 def _described(callback) -> dict[str, str]:
