@@ -98,27 +98,17 @@ SOURCES = {
         )
     },
     **{
-        f"mnist_{part}_{kind}": Source(
+        f"mnist_{part}": Source(
             path=f"mnist/{name}-ubyte.gz",
             url=f"https://storage.googleapis.com/cvdf-datasets/mnist/{name}-ubyte.gz",
             max_bytes=11 * MEGABYTE,
             sha256=(sha256,),
         )
-        for part, kind, name, sha256 in (
-            (
-                "train",
-                "images",
-                "train-images-idx3",
-                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-            ),
-            (
-                "train",
-                "digits",
-                "train-labels-idx1",
-                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-            ),
-            ("test", "images", "t10k-images-idx3", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
-            ("test", "digits", "t10k-labels-idx1", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+        for part, name, sha256 in (
+            ("train_images", "train-images-idx3", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+            ("train_digits", "train-labels-idx1", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+            ("test_images", "t10k-images-idx3", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+            ("test_digits", "t10k-labels-idx1", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
         )
     },
     "spoken_digits": Source(

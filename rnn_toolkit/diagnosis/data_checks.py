@@ -30,8 +30,8 @@ def non_finite_values(case: Case) -> Finding | None:
                     f"The {split} {what} hold {int(bad.sum()):,} values that are not finite, in {len(rows):,} of "
                     f"{len(sample):,} rows; the first is row {rows[0]} as the batches come.",
                     "One NaN makes the loss of its batch NaN, and then every weight: nothing is learnt from there on.",
-                    "Drop such rows: `keep = [bool(np.isfinite(x[row]).all() and np.isfinite(y[row]).all()) for row in "
-                    "range(len(x))]; x, y = x[keep], y[keep]`; `rt.split_by_time` fills and marks what is missing.",
+                    "Drop such rows: `keep = [np.isfinite(row).all() for row in x]; x, y = x[keep], y[keep]`, and for "
+                    "targets the same with y; `rt.split_by_time` fills and marks what is missing.",
                 )
     return None
 

@@ -11,7 +11,6 @@ from rnn_toolkit._checks import whole_number
 from rnn_toolkit.diagnosis.reading import count_batches, fitted, read_batches, some_batches
 from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.networks.optimization import unwrapped
-from rnn_toolkit.networks.probing import numpy
 from rnn_toolkit.training.feeding import Arrays
 
 SMOOTHING = 0.8  # what a smoothed loss keeps of the one before: a mean of about five steps
@@ -126,13 +125,14 @@ def fresh_model(model: keras.Model) -> keras.Model:
         fresh = keras.models.clone_model(model)
         if not fresh.built:
             fresh.build(model.input_shape)
-        kept = list(zip(fresh.non_trainable_variables, model.non_trainable_variables, strict=True))
-        for new, old in kept:
-            if np.isfinite(values := numpy(old)).all():
-                new.assign(values)
+        for new, old in zip(fresh._flatten_layers(), model._flatten_layers(), strict=True):
+            if not old.trainable_variables:
+                store: dict = {}
+                old.save_own_variables(store)
+                new.load_own_variables(store)  # not by assigning: a scaler keeps what it computes from its variables
+        fresh.compile(_restarted(model.optimizer), loss=model.loss)
     except Exception:  # the code of another's class may raise anything
         return model
-    fresh.compile(_restarted(model.optimizer), loss=model.loss)
     return fresh
 
 

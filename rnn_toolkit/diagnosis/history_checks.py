@@ -37,12 +37,7 @@ def learning_rate_too_high(case: Case) -> Finding | None:
     is_clear = case.rates.attrs["lowered"] or ratio > high  # of the test alone, or of steps much larger than sound ones
     if not (is_clear and rate > case.limits["rate"] * suggestion):
         return None
-    return _of_rate(
-        rate,
-        ratio,
-        suggestion,
-        "Steps as large as that jump over the valleys of the loss instead of going down into them.",
-    )
+    return _of_rate(rate, ratio, suggestion, "Steps that large jump over the valleys of the loss, not down into them.")
 
 
 @check("learning rate too low", needs="history")
@@ -57,9 +52,7 @@ def learning_rate_too_low(case: Case) -> Finding | None:
     is_clear = case.rates.attrs["lowered"] or ratio < case.limits["update_ratio_tiny"]  # likewise
     if not (is_clear and rate * case.limits["rate"] < suggestion):
         return None
-    return _of_rate(
-        rate, ratio, suggestion, "The loss falls, but so slowly that the epochs end before it has come down."
-    )
+    return _of_rate(rate, ratio, suggestion, "The loss falls, but so slowly that the epochs end before it is down.")
 
 
 def _of_rate(rate, ratio, suggestion, cause) -> Finding:
@@ -107,8 +100,8 @@ def labels_unrelated(case: Case) -> Finding | None:
         f"The best {split} loss, {case.best[split]:.3g}, is no better than that of a constant, "
         f"{case.constant_losses[split]:.3g}, although the network can learn training rows by heart.",
         "Inputs tell nothing of the targets of new rows: both were shuffled apart, or do not depend on each other.",
-        "Look at rows beside their targets, and shuffle both by one order: "
-        "`order = np.random.default_rng(0).permutation(len(x)); x, y = x[order], y[order]`.",
+        "Look at rows beside their targets, and shuffle both alike: "
+        "`order = np.random.permutation(len(x)); x, y = x[order], y[order]`.",
     )
 
 
@@ -134,18 +127,15 @@ def overfitting(case: Case) -> Finding | None:
         return None
     train, validation = case.losses["training"], case.losses["validation"]
     floor = case.constant_losses.get("validation", np.nan)
-    gap = (
-        validation > case.limits["overfitting"] * train and validation - train > case.limits["overfitting_gap"] * floor
-    )
+    gap = validation > case.limits["overfitting"] * train
+    gap &= validation - train > case.limits["overfitting_gap"] * floor
     began, is_past = "", False
     losses = case.history["val_loss"].dropna() if "val_loss" in case.history else ()
     if len(losses):
         past = min(validation, losses.iloc[-1])  # a few batches may be harder than all; the last epoch knew them all
         is_past = past > case.limits["past_best"] * losses.min()
         is_past &= past - losses.min() > case.limits["past_best_gap"] * floor
-        began = (
-            f" On validation rows it was lowest at epoch {losses.idxmin()}, with {losses.min():.3g}." if is_past else ""
-        )
+        began = f" On the latter it was lowest at epoch {losses.idxmin()}, with {losses.min():.3g}." if is_past else ""
     if not (gap or (is_past and validation > train)):
         return None
     weights = int(sum(np.prod(one.shape) for one in case.model.trainable_variables))
@@ -169,6 +159,7 @@ def underfitting(case: Case) -> Finding | None:
         not train > case.limits["underfitting"] * floor
         or validation > case.limits["overfitting"] * train
         or narrow > case.limits["narrow"]
+        or case.overfit.attrs["overfits"]  # few units are enough for a few numbers
     ):
         return None
     return warning(

@@ -26,11 +26,11 @@ def frozen_layers(case: Case) -> Finding | None:
         return None
     more = f", as are {len(names) - 1} more" if len(names) > 1 else ""
     layer = case.named[names[0]]
-    holder = next(one.name for one in case.model.layers if layer in one._flatten_layers())  # it may lie inside another
+    holders = [one.name for one in case.model.layers if layer in one._flatten_layers()]  # it may lie inside another
     return warning(
         f"Layer {names[0]!r} is frozen{more}, and the weights still lie as they were drawn.",
         "A layer that is not trained passes on random features; freezing is for weights that have been learnt.",
-        f'Set `model.get_layer("{holder}").trainable = True`, compile again, and train.',
+        f'Set `model.get_layer("{[*holders, names[0]][0]}").trainable = True`, compile again, and train.',
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
 from rnn_toolkit.diagnosis.sample import FEWEST
+from rnn_toolkit.tables.windows import Windows
 
 STILL = 1e-15  # deviation of silence: batches of signals mark its end by a number that small
 
@@ -34,7 +35,7 @@ def _copied_target(case: Case) -> Finding | None:
         return None
     if y.dtype.kind != "f" and case.labels("training") is None:
         return None
-    targets, steps = y.reshape(len(y), y.shape[1] if y.ndim > 1 else 1, -1), x.shape[1]
+    targets, steps = y.reshape(len(y), y.shape[1] if y.ndim > 1 else 1, -1).astype(x.dtype), x.shape[1]
     first, horizon = targets[:, 0, 0], targets.shape[1]
     of_each_step = horizon == steps and targets.shape[2] < x.shape[2]  # where all features are asked for, it is a task
     for feature in range(x.shape[2]):
@@ -75,9 +76,9 @@ def _shared_steps(case: Case, length=4) -> float:
     As many steps are compared as tell training windows apart: four of two symbols are the same by chance. What is a
     duplicate as a whole is no leak of windows.
     """
-    x, steps = case.train.x, case.train.x.shape[1]
     if not case.is_sequence or len(case.validation) < FEWEST:
         return 0.0
+    x, steps = case.train.x, case.train.x.shape[1]
     train = {row.tobytes(): row for row in x[:4_000]}
     others = [row for row in case.validation.x[:1_000] if row.tobytes() not in train]
     train = np.stack(list(train.values()))
@@ -147,7 +148,7 @@ def _by_chance(case: Case) -> float:
     random, alike = np.random.default_rng(0), 0.0
     for sample in case.train.inputs:
         rows = sample.reshape(len(sample), sample.shape[1] if sample.ndim > 1 else 1, -1)
-        shifts = random.integers(1, len(rows), 5)
+        shifts = random.integers(1, max(len(rows), 2), 5)
         pairs = [(rows == np.roll(rows, shift, axis=0)).all(axis=2) for shift in shifts]
         same = np.concatenate(pairs)  # (pairs, timesteps)
         one, both = same.mean(axis=0), (same[:, 1:] & same[:, :-1]).mean(axis=0)
@@ -161,6 +162,13 @@ def different_distributions(case: Case) -> Finding | None:
     """Training and validation that differ in kind."""
     if min(len(case.train), len(case.validation)) < FEWEST:
         return None
+    seen, season = _phases(case)
+    if seen < season:
+        return warning(
+            f"Training windows begin at {seen} of the {season} steps of a season, and others come to be forecast.",
+            "A stride that shares a factor with the season shows the same weekdays, say, again and again.",
+            'Cut by another stride: `rt.split_by_time(frame, rt.ForecastTask("target", 1, 8), stride=1)`.',
+        )
     found = _shifted_inputs(case) or _shifted_labels(case)
     if found is None:
         return None
@@ -169,6 +177,15 @@ def different_distributions(case: Case) -> Finding | None:
         "What is learnt on the one holds on the other only as far as they are alike: the validation loss says little.",
         "Look at both, `pd.DataFrame(x.reshape(-1, x.shape[-1])).describe()`; prepare both by the same code.",
     )
+
+
+def _phases(case: Case) -> tuple[int, int]:
+    """Return at how many steps of a season training windows begin, and how many there are; 0 and 0 without a season."""
+    windows = case.train_data
+    if not isinstance(windows, Windows) or len(windows.starts) < 3 * (windows.task.season_length or np.inf):
+        return 0, 0
+    first = windows.table.offsets[np.searchsorted(windows.table.offsets, windows.starts, "right") - 1]
+    return len(np.unique((windows.starts - first) % windows.task.season_length)), windows.task.season_length
 
 
 def _shifted_inputs(case: Case) -> str | None:
@@ -188,11 +205,11 @@ def _shifted_inputs(case: Case) -> str | None:
             f"Feature {feature} has a mean of {second[:, feature].mean():.3g} in validation and "
             f"{first[:, feature].mean():.3g} in training, {shift[feature]:.1f} deviations apart."
         )
-    ranges = [np.ptp(np.quantile(one, (0.05, 0.95), axis=0), axis=0) for one in (first, second)]
-    ratio = np.minimum(second.std(axis=0) / spread, ranges[1] / np.where(ranges[0] > 0, ranges[0], np.inf))
-    feature = int(np.argmax(ratio))
-    if ratio[feature] > 2 * case.limits["input_shift"]:
-        return f"Feature {feature} varies {ratio[feature]:.1f} times as much in validation as in training."
+    ratio, least = second.std(axis=0) / spread, 2 * case.limits["input_shift"]
+    for feature in np.flatnonzero(ratio > least):  # likewise: most of its values must lie further apart, too
+        ranges = [np.ptp(np.quantile(one[:, feature], (0.05, 0.95))) for one in (first, second)]
+        if ranges[1] > least * ranges[0] > 0:
+            return f"Feature {feature} varies {ratio[feature]:.1f} times as much in validation as in training."
     return None
 
 

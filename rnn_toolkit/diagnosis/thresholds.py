@@ -12,7 +12,7 @@ from rnn_toolkit._checks import one_of
 # Where limits come from. "Calibrated": our choice, tried on runs of `tests/benchmarks/faults.py` with seeds other than
 # those that RESULTS.md reports.
 SOURCES = {
-    "calibrated": "calibrated on runs of tests/benchmarks/faults.py, seeds from 100 on",
+    "calibrated": "calibrated on runs of tests/benchmarks/faults.py and sound_cases.py, seeds from 100 on",
     "AutoTrainer": "Zhang et al., 2021, 'AutoTrainer', ICSE: 0.7 for dead ReLUs, 1e-4 for gradients between layers",
     "Cohen": "Cohen, 1988, 'Statistical power analysis': 0.8 is large; calibrated, as slow series come to 1.2",
     "Goodfellow": "Goodfellow et al., 2016, 'Deep learning', 8.4: units must start different",

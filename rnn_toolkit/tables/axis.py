@@ -42,13 +42,15 @@ def time_index(frame: pd.DataFrame, task: ForecastTask) -> pd.Index:
             first = frame[dated[0]].dropna().iloc[0]
             raise ValueError(
                 f"The time axis would be the row numbers, although column {dated[0]!r} holds timestamps, such as "
-                f"{first!r}. Pass `time={dated[0]!r}` to the task, converted by `pd.to_datetime` if they are text, or "
-                "drop that column."
+                f"{first!r}. Pass `time={dated[0]!r}` to the task, or `.set_index({dated[0]!r})`, converted by "
+                "`pd.to_datetime` where they are text; or drop that column."
             )
         return times
+    convert = "`pd.to_datetime` (`utc=True` where the offset changes)"
+    convert = "`.astype(int)`" if pd.api.types.is_float_dtype(times) else convert  # years behind a merge, say
     raise TypeError(
         f"The {where} must hold timestamps or whole numbers. Received: {times.dtype}, such as {times[0]!r}. "
-        "Convert it with `pd.to_datetime` (`utc=True` where the offset changes), or name another column with `time=`."
+        f"Convert it with {convert}, or name another column with `time=`."
     )
 
 
@@ -58,7 +60,7 @@ def _holds_dates(column, task) -> bool:
         return True
     if column.name in (*task.columns, task.series) or pd.api.types.is_float_dtype(column):
         return False
-    first = column.dropna().head(20).astype(str).unique()
+    first = column.head(10_000).dropna().head(20).astype(str).unique()
     if len(first) < 2 or not all(DATE.fullmatch(text) for text in first):
         return False
     with warnings.catch_warnings():
@@ -124,12 +126,16 @@ def _is_calendar(frequency) -> bool:
 
 
 def _on_the_clock(first, last) -> pd.Timestamp:
-    """Return what the clock shows at the first step; just behind a skipped hour, at the time of day of the last."""
-    clock = first.tz_localize(None)
-    if (first - pd.Timedelta(seconds=1)).utcoffset() < first.utcoffset():
-        last = last.tz_localize(None)
-        return min(clock, clock.normalize() + (last - last.normalize()))
-    return clock
+    """Return what the clock would show at the first step if it skipped no hour, by the last step or as midnight."""
+    clock, other = first.tz_localize(None), last.tz_localize(None)
+    of_day = pd.Timedelta(0) if _skipped_before(last) else other - other.normalize()
+    is_skipped = clock - _skipped_before(first) <= clock.normalize() + of_day < clock
+    return clock.normalize() + of_day if is_skipped else clock
+
+
+def _skipped_before(time) -> pd.Timedelta:
+    """Return by how much the clock jumps to a time: an hour where summer time begins, mostly 0."""
+    return max(time.utcoffset() - (time - pd.Timedelta(seconds=1)).utcoffset(), pd.Timedelta(0))
 
 
 def infer_frequency(times: pd.Index) -> str | int:
@@ -162,10 +168,11 @@ def infer_frequency(times: pd.Index) -> str | int:
         if found:
             return found
     length = pd.Timedelta(np.timedelta64(shortest, times.unit))
-    if length >= pd.Timedelta(days=28):
-        found = _coarsest(times, ["MS"])  # on the same day of each month
-        if found:
-            return found
+    # What pandas does not guess: on one day of each month, twice a month, and days of a zone in the clock of another.
+    rare = ["MS", "SMS", "SME"] * (length > pd.Timedelta(days=12)) + ["24h"] * (times.tz is not None)
+    found = _coarsest(times, rare)
+    if found:
+        return found
     days = length / pd.Timedelta(days=1)
     return pd.tseries.frequencies.to_offset(f"{days:.0f}D" if days.is_integer() else length).freqstr
 
@@ -174,9 +181,8 @@ def _coarsest(times, candidates) -> str | None:
     """Return the frequency that has all times on its axis, with the fewest gaps; at a tie, the first."""
     fitting = {}
     for frequency in candidates:
-        axis = regular_axis(times[0], times[-1], frequency)
-        places = places_on(axis, times, frequency)
+        places = places_on(regular_axis(times[0], times[-1], frequency), times, frequency)
         if (places >= 0).all():
             every = int(np.gcd.reduce(np.diff(places)))  # "2B" and "3MS", which pandas does not guess
-            fitting[(pd.tseries.frequencies.to_offset(frequency) * every).freqstr] = len(axis) // every
+            fitting[(pd.tseries.frequencies.to_offset(frequency) * every).freqstr] = places[-1] // every
     return min(fitting, key=fitting.get, default=None)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from rnn_toolkit.tables.fitting import naive_scale
+from rnn_toolkit.tables.fitting import fit_target
 from rnn_toolkit.tables.table import Table
 
 BASELINES = ("naive", "seasonal_naive", "drift", "nlinear")
@@ -110,9 +110,8 @@ def baseline_forecasts(name: str, table: Table, starts: np.ndarray, *, batch_siz
         batch_size: Windows at a time.
 
     Returns:
-        `(num_windows, horizon, targets)` float32; `None` for "seasonal_naive" where the task has no season, and for
-        "nlinear" where no training window ends before the first target of its series among `starts`.
-
+        `(num_windows, horizon, targets)` float32, less `table.offset`; `None` for "seasonal_naive" where the task has
+        no season, and for "nlinear" where no training window ends before the first target of its series among `starts`.
     """
     task, num_targets = table.task, len(table.task.target)
     season = task.season_length or 1
@@ -145,28 +144,29 @@ def baseline_forecasts(name: str, table: Table, starts: np.ndarray, *, batch_siz
             slope = np.asarray((last - start) / np.maximum(cutoffs[:, None] - first, 1))[:, None]  # (batch, 1, targets)
             forecasts[part] = last[:, None] + slope * np.arange(1, task.horizon + 1).reshape(1, -1, 1)
         else:
-            own = table.scale[series][:, None].astype("float32")  # (batch, 1, targets)
+            # The constant counts in scales of the series, and as good as nothing where it has never moved.
+            own = np.where(table.moves, table.scale, 1e-4 * table.scale)
+            own = own[series][:, None].astype("float32")  # (batch, 1, targets)
             history = values[starts[part][:, None] + np.arange(task.lookback)] / own
             forecasts[part] = nlinear(history, weights) * own
     return forecasts
 
 
 def mase_scales(table: Table, starts: np.ndarray) -> np.ndarray:
-    """Return the mean absolute (seasonal) difference of each target in training, by series: `(num_series, targets)`.
+    """Return the `naive_scale` of each target in training, NaN where it has none, by series: `(num_series, targets)`.
 
     The preparation has it where the task has a season. Without one it is taken over single steps of the rows before
     the end of training; a series that has none of them counts up to its first target.
     """
-    task = table.task
-    scales = table.preparation.of_series("scale", table.codes)
+    task, preparation = table.task, table.preparation
+    scales = preparation.of_series("naive_scale" if preparation.naive_scale else "scale", table.codes)
     ends, first = table.end_of_training, table.first_targets(starts)
     ends = np.where(ends - table.offsets[:-1] > 1, ends, first)
     for number in range(len(table.names)):
         if task.season_length is None or table.codes[number] == 0:
             rows = slice(table.offsets[number], ends[number])
-            present = np.where(table.observed[rows], table.values[rows, : len(task.target)], np.nan)
-            scales[number] = [naive_scale(column, task.season_length) for column in present.T]
-    return scales
+            scales[number] = [fit_target(column, task.season_length).naive_scale for column in table.targets[rows].T]
+    return np.where(scales > 0, scales, np.nan)
 
 
 def fit_on_windows(table: Table, starts: np.ndarray) -> np.ndarray | None:

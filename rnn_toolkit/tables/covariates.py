@@ -62,11 +62,10 @@ class Numeric(Kind):
     """Numbers, standardised by the moments of the training rows."""
 
     def start(self, column, preparation):
-        return preparation.moments[column][0]
+        return preparation.moments[column][0] - preparation.column_offset.get(column, 0.0)
 
     def encode(self, values, channel, preparation, embeddings):
-        mean, deviation = preparation.moments[channel.column]
-        return (values - mean) / deviation
+        return (values - self.start(channel.column, preparation)) / preparation.moments[channel.column][1]
 
 
 class Category(Kind):

@@ -15,6 +15,7 @@ from utilsforecast import losses
 from rnn_toolkit._checks import has_columns, one_of
 from rnn_toolkit.tables.baselines import BASELINES, baseline_forecasts, mase_scales
 from rnn_toolkit.tables.layers import raw_units_of
+from rnn_toolkit.tables.layout import key_of
 from rnn_toolkit.tables.windows import Windows
 
 LEVELS = ("series", "cutoff", "time", "step", "target")
@@ -58,7 +59,8 @@ def backtest(
         One row per series, cutoff, step and target: `series`, `cutoff` (last time step the model saw), `time`, `step`
         (from 1), `target`, `actual`, `predicted` (the median where the model forecasts quantiles), `q0.1` ... (one
         column per quantile), one column per baseline, and `scale` (mean absolute seasonal difference of the series in
-        training, the denominator of MASE). Steps whose truth is missing are left out. About 50 bytes a row.
+        training, the denominator of MASE; NaN where the series does not move in training). Steps whose truth is
+        missing are left out. About 80 bytes a row.
 
     Raises:
         TypeError: If the model is no Keras model, or the data are neither `Windows` nor a table.
@@ -95,6 +97,7 @@ def backtest(
                 stacklevel=2,
             )
     series, each = table.series_of(starts), horizon * num_targets
+    offset = table.offset[series][:, None]  # (windows, 1, targets), float64
     places = rows + (table.first - table.offsets[:-1])[series][:, None]  # on the grid
     columns = {
         "series": pd.Categorical.from_codes(np.repeat(series, each), table.names),
@@ -102,9 +105,9 @@ def backtest(
         "time": table.grid[places.ravel()].repeat(num_targets),
         "step": np.tile(np.repeat(np.arange(1, horizon + 1, dtype="int32"), num_targets), len(starts)),
         "target": pd.Categorical.from_codes(np.tile(np.arange(num_targets), len(starts) * horizon), task.target),
-        "actual": table.values[:, :num_targets][rows].ravel(),
-        **{name: values.ravel() for name, values in forecasts.items()},
-        "scale": mase_scales(table, starts).astype("float32")[series].repeat(horizon, axis=0).ravel(),
+        "actual": table.targets[rows].ravel(),
+        **{name: (values + offset).ravel() for name, values in forecasts.items()},
+        "scale": mase_scales(table, starts)[series].repeat(horizon, axis=0).ravel(),
     }
     frame = pd.DataFrame(columns, copy=False)
     is_observed = table.observed[rows].ravel()
@@ -124,10 +127,11 @@ def score(backtest: pd.DataFrame, *, by: str | Sequence[str] | None = None) -> p
 
     Returns:
         DataFrame indexed by what `by` names and `forecaster`: "model" first, then the baselines. Columns, lower is
-        better: `MAE` and `RMSE` in the units of the target; `MASE`, the absolute error over `scale`; `sMAPE` in
-        percent, from 0 to 200. If the model forecasts quantiles: `pinball`, the mean of the pinball losses of all
-        quantiles; `CRPS`, approximated by twice that; and `coverage_80` ..., the share of the truth inside the central
-        interval, which should be 0.8. A point forecast counts as equal quantiles; it has no coverage.
+        better: `MAE` and `RMSE` in the units of the target; `MASE`, the absolute error over `scale`, without the series
+        that have none (a warning names them); `sMAPE` in percent, from 0 to 200. If the model forecasts quantiles:
+        `pinball`, the mean of the pinball losses of all quantiles; `CRPS`, approximated by twice that; and
+        `coverage_80` ..., the share of the truth inside the central interval, which should be 0.8. A point forecast
+        counts as equal quantiles; it has no coverage.
 
     Raises:
         ValueError: If a column is missing, `by` is unknown, or there are no rows or missing values.
@@ -156,13 +160,22 @@ def score(backtest: pd.DataFrame, *, by: str | Sequence[str] | None = None) -> p
     quantiles = {name: float(name[1:]) for name in backtest.columns if re.fullmatch(r"q0\.\d+", str(name))}
     others = [name for name in backtest.columns if name not in COLUMNS and name not in quantiles]
     others = [name for name in others if pd.api.types.is_float_dtype(backtest[name])]
-    for name in ("actual", "predicted", "scale", *quantiles, *others):
+    for name in ("actual", "predicted", *quantiles, *others):
         missing = int(backtest[name].isna().sum())
         if missing:
             raise ValueError(
                 f"Column {name!r} misses {missing} of {len(backtest)} values, so its score would not be comparable. "
                 "Drop these rows, or the column."
             )
+    has_none = backtest["scale"].isna()
+    if has_none.any():
+        flat = backtest.loc[has_none, "series"].unique() if "series" in backtest else ["not named"]
+        named = ", ".join(map(repr, flat[:5])) + (f" and {len(flat) - 5} more" if len(flat) > 5 else "")
+        warnings.warn(
+            f"MASE leaves out {int(has_none.sum())} of {len(backtest)} rows, which have no scale, because their series "
+            f"does not move in training: {named}. The other scores count them.",
+            stacklevel=2,
+        )
     # The names are those that utilsforecast expects.
     frame = pd.DataFrame({"unique_id": 0, "y": backtest["actual"], "model": backtest["predicted"]}, copy=False)
     frame = pd.concat([frame, backtest[[*others, *quantiles]]], axis=1)
@@ -181,7 +194,7 @@ def score(backtest: pd.DataFrame, *, by: str | Sequence[str] | None = None) -> p
 
 
 def _windows_to_judge(model, windows_or_frame) -> Windows:
-    if isinstance(windows_or_frame, pd.DataFrame):
+    if isinstance(windows_or_frame, pd.DataFrame) or hasattr(windows_or_frame, "to_pandas"):
         preparation = raw_units_of(model).preparation
         windows = Windows.after_training(windows_or_frame, preparation)
         if not len(windows.starts):
@@ -199,13 +212,24 @@ def _windows_to_judge(model, windows_or_frame) -> Windows:
     if not len(windows.starts):
         raise ValueError("There is no window to judge. Received: Windows without a window. Pass another split.")
     layer = raw_units_of(model, required=False)
-    for what in ("channels", "categories", "series"):
-        if layer is not None and getattr(layer.preparation, what) != getattr(windows.preparation, what):
+    known = windows.preparation if layer is None else layer.preparation
+    for what, own in _codings(known).items():
+        if own != _codings(windows.preparation)[what]:
             raise ValueError(
                 f"The windows were prepared otherwise than the model: their {what} differ, so that codes would be "
                 "mixed up. Pass the table itself, or `rt.Windows(frame, preparation)` with the model's preparation."
             )
     return windows
+
+
+def _codings(preparation) -> dict[str, object]:
+    """Return what decides which number stands for what in the windows of a preparation."""
+    categories = {name: list(map(key_of, words)) for name, words in preparation.categories.items()}
+    return {
+        "channels": preparation.channels,
+        "categories": categories,
+        "series": list(map(key_of, preparation.series)),
+    }
 
 
 def _predict(model, windows) -> dict[str, np.ndarray]:
@@ -223,16 +247,21 @@ def _predict(model, windows) -> dict[str, np.ndarray]:
             f"Change the model's last layer, or end it with `keras.layers.Reshape({shape[1:]})`."
         )
     outputs = np.asarray(outputs, dtype="float32").reshape(shape)
+    check_finite(outputs)
+    if not quantiles:
+        return {"predicted": outputs}
+    by_level = {f"q{level:g}": outputs[..., place] for place, level in enumerate(quantiles)}
+    return {"predicted": layer.point(outputs)} | by_level
+
+
+def check_finite(outputs):
+    """Raise on forecasts that are no numbers."""
     broken = int((~np.isfinite(outputs)).sum())
     if broken:
         raise ValueError(
             f"The model forecasts NaN or infinity in {broken} of {outputs.size} values: its training diverged, or its "
             "input is not finite. Lower the learning rate, clip gradients, or look at the weights."
         )
-    if not quantiles:
-        return {"predicted": outputs}
-    by_level = {f"q{level:g}": outputs[..., place] for place, level in enumerate(quantiles)}
-    return {"predicted": layer.point(outputs)} | by_level
 
 
 def _quantile_metrics(frame, others, quantiles) -> dict[str, np.ndarray]:

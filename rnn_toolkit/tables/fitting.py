@@ -1,7 +1,13 @@
-"""What is fitted on the training rows of a table: category codes, levels and scales, as a `Preparation`."""
+"""What is fitted on the training rows of a table: category codes, levels and scales, as a `Preparation`.
+
+Two rules hold for all of them. A level beside which float32 would blur the steps is taken off in float64 first (the
+`offset`). And a scale is relative to the size of its own series: what rounding alone explains is no movement, and no
+limit has a unit, so that a table in other units gives the same forecasts.
+"""
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,6 +15,24 @@ import pandas as pd
 from rnn_toolkit.tables.covariates import Channel, channels_of, kind_of
 from rnn_toolkit.tables.layout import Layout
 from rnn_toolkit.tables.task import ForecastTask
+
+ROUNDING = float(np.finfo("float32").eps)
+BLUR = 1e-3  # of a step; a level is taken off where float32 would round by more
+# Of the root mean square of single steps; no scale is smaller. A season that returns almost exactly, or a series that
+# rests but for a few blows, would otherwise count a hundred times and more what others do.
+LEAST_SCALE = 0.1
+# Unknown to earlier versions; left out of a file where empty.
+ADDED = ("naive_scale", "offset", "column_offset", "padded")
+
+
+class Fitted(NamedTuple):
+    """What is fitted on one target of one series; see `Preparation`."""
+
+    offset: float
+    level: float
+    deviation: float
+    naive_scale: float
+    scale: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +49,12 @@ class Preparation:
         flagged: Columns with missing values in the training rows; each has an indicator channel.
         series: Names of the series seen in training; the code of a series is its place + 1, 0 means never seen.
         level: Mean of each target, by series: `(num_series, num_targets)`.
-        deviation: Standard deviation of each target, by series: `(num_series, num_targets)`.
-        scale: Mean absolute seasonal difference of each target (the denominator of MASE; Hyndman and Koehler 2006,
-            International Journal of Forecasting 22(4)), by series: `(num_series, num_targets)`.
+        deviation: Standard deviation of each target, by series: `(num_series, num_targets)`; 0 where it never moves.
+        scale: What `loss_scale` finds for each target, by series: `(num_series, num_targets)`.
+        naive_scale: What `naive_scale` finds, likewise; empty where the task has no season or it is equal to `scale`.
+        offset: What is taken off each target, by series, before it becomes float32; empty where all are 0.
+        column_offset: Numeric covariate -> what is taken off it, unless that is 0.
+        padded: Whether some series were padded at the front, as their training rows were fewer than a window's.
     """
 
     task: ForecastTask
@@ -41,15 +68,20 @@ class Preparation:
     level: tuple[tuple[float, ...], ...]
     deviation: tuple[tuple[float, ...], ...]
     scale: tuple[tuple[float, ...], ...]
+    naive_scale: tuple[tuple[float, ...], ...] = ()
+    offset: tuple[tuple[float, ...], ...] = ()
+    column_offset: dict[str, float] = dataclasses.field(default_factory=dict)
+    padded: bool = False
 
     def to_dict(self) -> dict:
         """Return a dict of JSON types, to be undone by `from_dict`."""
-        return dataclasses.asdict(self)
+        return {name: value for name, value in dataclasses.asdict(self).items() if value or name not in ADDED}
 
     @classmethod
     def from_dict(cls, state: dict) -> "Preparation":
         """Rebuild a preparation from `to_dict`, also after a round trip through JSON."""
-        as_tuples = {name: tuple(map(tuple, state[name])) for name in ("level", "deviation", "scale")}
+        by_series = ("level", "deviation", "scale", "naive_scale", "offset")
+        as_tuples = {name: tuple(map(tuple, state.get(name, ()))) for name in by_series}
         names = {name: tuple(state[name]) for name in ("train_ends", "flagged", "series")}
         moments = {column: tuple(pair) for column, pair in state["moments"].items()}
         return cls(**{**state, **as_tuples, **names, "moments": moments, "task": ForecastTask(**state["task"])})
@@ -75,19 +107,28 @@ class Preparation:
         return [channel.name for channel in self.channels]
 
     def of_series(self, statistic: str, codes: np.ndarray) -> np.ndarray:
-        """Return `level`, `deviation` or `scale` by series code `(n, targets)`; unseen series get the median."""
-        table = np.asarray(getattr(self, statistic), dtype="float64")
+        """Return a statistic such as `level` by series code `(n, targets)`; unseen series get the median."""
+        table = np.asarray(getattr(self, statistic) or np.zeros_like(self.level), dtype="float64")
         return np.concatenate([np.median(table, axis=0, keepdims=True), table])[codes]
 
 
-def fit(layout: Layout, raw: np.ndarray, words: dict[str, list[str]], ends: np.ndarray) -> Preparation:
+def fit(
+    layout: Layout,
+    raw: np.ndarray,
+    targets: np.ndarray,
+    words: dict[str, list[str]],
+    offsets: dict[str, float],
+    ends: np.ndarray,
+) -> Preparation:
     """Fit a preparation on the training rows of a table that is laid out, but not filled yet.
 
     Args:
         layout: The rows.
-        raw: The columns of the task, missing values NaN: `(num_rows, num_columns)`. Text columns hold the place + 1 of
-            each value in `words`.
+        raw: The columns of the task less their offsets, missing values NaN: `(num_rows, num_columns)` float32. Text
+            columns hold the place + 1 of each value in `words`; those of targets are not read.
+        targets: The targets: `(num_rows, num_targets)` float64.
         words: Text column -> its values.
+        offsets: Numeric covariate -> what was taken off it.
         ends: Row behind the training rows of each series: `(num_series,)`.
 
     Returns:
@@ -97,12 +138,10 @@ def fit(layout: Layout, raw: np.ndarray, words: dict[str, list[str]], ends: np.n
         ValueError: If a target has no value or is constant in the training rows, or a season is longer than they are.
     """
     task = layout.task
-    is_training = np.zeros(len(layout), dtype=bool)
-    for begin, end in zip(layout.offsets, ends, strict=False):
-        is_training[begin:end] = True
+    is_training = rows_before(layout, ends)
     moments, categories, flagged = {}, {}, []
     for place, name in enumerate(task.columns):
-        values = raw[is_training, place]
+        values = (targets if name in task.target else raw)[is_training, place]
         missing = np.isnan(values)
         if missing.any() and name in task.changing:
             flagged.append(name)
@@ -110,17 +149,30 @@ def fit(layout: Layout, raw: np.ndarray, words: dict[str, list[str]], ends: np.n
         if kind == "category":  # sorted, because the order in which they appear may depend on later rows
             categories[name] = sorted(words[name][code - 1] for code in np.unique(values[~missing]).astype(int))
         elif kind == "numeric":
-            mean, deviation = _moments(values)
-            moments[name] = (0.0, 1.0) if np.isnan(mean) else (mean, deviation or 1.0)
+            mean, deviation = _moments(values, offsets.get(name, 0.0))
+            # What never moves in training, and does later, is measured by its own size.
+            moments[name] = (0.0, 1.0) if np.isnan(mean) else (mean, deviation or abs(mean) or 1.0)
 
-    parts = [raw[begin:end, : len(task.target)].T for begin, end in zip(layout.offsets, ends, strict=False)]
+    parts = [targets[begin:end].T for begin, end in zip(layout.offsets, ends, strict=False)]
     seen = [number for number, part in enumerate(parts) if not np.isnan(part).all()]
-    pairs = [[_moments(column) for column in parts[number]] for number in seen]
-    level, deviation = np.moveaxis(np.reshape(pairs, (len(seen), len(task.target), 2)), -1, 0)
-    _check_training(task, deviation, longest=int((ends - layout.begins).max()))
-    is_missing = np.isnan(level)  # a series may lack one of several targets
-    deviation = np.where(deviation == 0, 1.0, deviation)
-    scale = np.array([[loss_scale(column, task.season_length) for column in parts[number]] for number in seen])
+
+    def of_each(usual_scales):
+        """Return each statistic `(num_series, num_targets)`."""
+        fitted = [
+            [
+                fit_target(column, task.season_length, usual)
+                for column, usual in zip(parts[number], usual_scales, strict=True)
+            ]
+            for number in seen
+        ]
+        return Fitted(*np.moveaxis(np.reshape(fitted, (len(seen), len(task.target), len(Fitted._fields))), -1, 0))
+
+    fitted = of_each(np.full(len(task.target), np.inf))
+    _check_training(task, fitted.deviation, longest=int((ends - layout.begins).max()))
+    if (fitted.deviation == 0).any():  # then by what is usual in those that move
+        fitted = of_each(np.nanmedian(np.where(fitted.deviation > 0, fitted.scale, np.nan), axis=0))
+    is_missing = np.isnan(fitted.level)  # a series may lack one of several targets
+    scale, naive = _complete(fitted.scale, is_missing), tuple(map(tuple, fitted.naive_scale.tolist()))
     after = layout.grid[(layout.first + ends - layout.offsets[:-1])[seen]]
     return Preparation(
         task=task,
@@ -131,31 +183,110 @@ def fit(layout: Layout, raw: np.ndarray, words: dict[str, list[str]], ends: np.n
         moments=moments,
         flagged=tuple(flagged),
         series=tuple(layout.names[number] for number in seen),
-        level=_complete(level, is_missing),
-        deviation=_complete(deviation, is_missing),
-        scale=_complete(scale, is_missing),
+        level=_complete(fitted.level, is_missing),
+        deviation=_complete(fitted.deviation, is_missing),
+        scale=scale,
+        naive_scale=() if task.season_length is None or naive == scale else naive,
+        offset=_complete(fitted.offset, is_missing) if fitted.offset.any() else (),
+        column_offset={name: offset for name, offset in offsets.items() if offset},
+        padded=bool((layout.begins > layout.offsets[:-1]).any()),
     )
 
 
-def naive_scale(values: np.ndarray, season_length: int | None) -> float:
-    """Return the mean absolute (seasonal) difference of a series, or 1 where it never changes.
+def rows_before(layout: Layout, ends: np.ndarray) -> np.ndarray:
+    """Return which rows lie before the end given for their series, `(num_rows,)` bool."""
+    return np.arange(len(layout)) < np.repeat(ends, np.diff(layout.offsets))
+
+
+def offset_of(values: np.ndarray, usual: float = np.inf, blur: float = BLUR) -> float:
+    """Return what to take off float64 values before they become float32: their mean, or 0 where that blurs no step.
+
+    Args:
+        values: A column, missing values NaN.
+        usual: What counts as a step where the values never change.
+        blur: Share of a step by which float32 may round.
+
+    Example:
+        >>> offset_of(np.array([2e9, 2e9 + 1, 2e9 + 5])), offset_of(np.array([20.0, 21.0, 25.0]))
+        (2000000002.0, 0.0)
+    """
+    steps = np.abs(np.diff(values))
+    steps = steps[steps > 0]  # not those from or to a missing value
+    present = values[~np.isnan(values)]
+    if not len(present):
+        return 0.0
+    mean, step = float(present.mean()), usual
+    if len(steps):
+        step = np.median(steps)
+    elif present.min() < present.max():
+        step = present.std()
+    return mean if ROUNDING * abs(mean) > blur * step else 0.0
+
+
+def naive_scale(values: np.ndarray, season_length: int | None, offset: float = 0.0) -> float:
+    """Return the mean absolute seasonal difference of a series: the denominator of MASE.
+
+    A season that returns exactly leaves nothing but rounding; then single steps are taken, then the deviation. It is
+    0 where the series never moves.
+
+    Args:
+        values: The series, less an offset.
+        season_length: Rows in one season, or `None` for single steps.
+        offset: What was taken off it.
 
     Example:
         >>> naive_scale(np.array([1.0, 3.0, 2.0, 6.0]), season_length=2)
         2.0
+        >>> naive_scale(np.array([1.0, 3.0, 1.0, 3.0]), season_length=2)
+        2.0
+
+    Source: Hyndman and Koehler, 2006, "Another look at measures of forecast accuracy", International Journal of
+        Forecasting 22(4).
     """
-    season = season_length if season_length is not None and season_length < len(values) else 1
-    differences = np.abs(values[season:] - values[:-season])
-    present = differences[~np.isnan(differences)]
-    return float(present.mean(dtype="float64")) if len(present) and present.any() else 1.0
+    for lag in (season_length, 1):
+        if lag is not None and lag < len(values):
+            differences = np.abs(values[lag:] - values[:-lag])
+            present = differences[~np.isnan(differences)]
+            size = float(present.mean(dtype="float64")) if len(present) else 0.0
+            if size > _rounding(values, offset):
+                return size
+    return float(np.nan_to_num(_moments(values, offset)[1]))
 
 
-def loss_scale(values: np.ndarray, season_length: int | None) -> float:
-    """Return the size of a series' movements: its seasonal difference, or its deviation where no season is known."""
-    if season_length is not None:
-        return naive_scale(values, season_length)
-    _, deviation = _moments(values)
-    return deviation if deviation > 0 else 1.0
+def loss_scale(values, season_length, offset: float = 0.0, usual: float = np.inf) -> float:
+    """Return the size of a series' movements, for the loss, the network's inputs and the linear path.
+
+    It is the seasonal difference as of `naive_scale`, or the deviation where no season is known, at least
+    `LEAST_SCALE`. Of a series that never moves it is the level, if that is not 0, or what is `usual` in other series if
+    that is less.
+    """
+    level, deviation = _moments(values, offset)
+    scale = deviation if season_length is None else naive_scale(values, season_length, offset)
+    if not scale > 0:
+        return min(abs(level) or usual, usual)
+    steps = np.diff(values)
+    steps = steps[~np.isnan(steps)].astype("float64")
+    return max(scale, LEAST_SCALE * float(np.sqrt(np.mean(steps**2)))) if len(steps) else scale
+
+
+def fit_target(values: np.ndarray, season_length: int | None, usual: float = np.inf) -> Fitted:
+    """Fit all statistics of one target of one series.
+
+    Args:
+        values: `(rows,)` float64, missing values NaN.
+        season_length: Rows in one season, or `None`.
+        usual: Scale of other series, by which one that never moves is judged.
+    """
+    offset = offset_of(values, usual)
+    values = (values - offset).astype("float32")  # as the table holds them
+    naive = naive_scale(values, season_length, offset)
+    return Fitted(offset, *_moments(values, offset), naive, loss_scale(values, season_length, offset, usual))
+
+
+def _rounding(values, offset) -> float:
+    """Return the size of differences that float32 values, and the float64 they come from, may owe to rounding."""
+    largest = float(np.abs(values[~np.isnan(values)]).max(initial=0.0))
+    return ROUNDING * largest + 4 * float(np.finfo("float64").eps) * abs(offset)
 
 
 def _check_training(task, deviation, *, longest):
@@ -174,13 +305,13 @@ def _check_training(task, deviation, *, longest):
             )
 
 
-def _moments(values) -> tuple[float, float]:
-    """Return mean and standard deviation of the values that are there; of none, NaN."""
+def _moments(values, offset) -> tuple[float, float]:
+    """Return mean, with its offset, and standard deviation of the values that are there; of none, NaN."""
     present = values[~np.isnan(values)].astype("float64")
     if not len(present):
         return np.nan, np.nan
-    is_constant = present.min() == present.max()  # rounding gives equal values a deviation that is not quite 0
-    return float(present.mean()), 0.0 if is_constant else float(present.std())
+    is_constant = present.max() - present.min() <= _rounding(values, offset)
+    return float(present.mean()) + offset, 0.0 if is_constant else float(present.std())
 
 
 def _complete(statistic, is_missing) -> tuple[tuple[float, ...], ...]:

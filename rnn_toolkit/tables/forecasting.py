@@ -1,17 +1,19 @@
 """A model and recent rows -> future rows, in the units and the shape of the user's own table."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit._checks import has_columns, whole_number
-from rnn_toolkit.tables.axis import time_index
+from rnn_toolkit._checks import whole_number
+from rnn_toolkit.tables.axis import places_on, time_index
+from rnn_toolkit.tables.evaluation import check_finite
 from rnn_toolkit.tables.layers import raw_units_of
-from rnn_toolkit.tables.layout import Layout
-from rnn_toolkit.tables.table import Table
+from rnn_toolkit.tables.layout import Layout, check_frame
+from rnn_toolkit.tables.table import Table, as_in_training, codes_of, warn_of_unknown
 from rnn_toolkit.tables.windows import Windows
 
 MAX_CALIBRATION_WINDOWS = 5_000  # evenly spaced; more change a quantile of the errors by little
@@ -29,9 +31,11 @@ def forecast(
 
     Args:
         model: A model of `build_forecaster`, as trained or as loaded from its `.keras` file.
-        frame: Recent rows, at least `lookback` for each series, with the columns of the task. Series that were not in
-            the training table are welcome; a warning names them if none was.
-        future: The rows to come: time, series id and `known` columns. Only for tasks with known-future columns.
+        frame: Recent rows, at least `lookback` for each series, with the columns of the task. A series with fewer is
+            padded where training padded some (`short="pad"`), and left out with a warning elsewhere. Series that were
+            not in the training table are welcome; a warning names them if none was.
+        future: The rows to come: time, series id and `known` columns, in any order and time zone. What it holds of
+            other rows and series is passed over. Only for tasks with known-future columns.
         horizon: Rows to forecast; `None` for the horizon of the task. Beyond it, forecasts are fed back as input, and
             observed covariates stay at their last value.
         level: Coverage of intervals in percent, such as `[80, 95]`. Of a model that was calibrated, the levels given
@@ -39,9 +43,10 @@ def forecast(
             the intervals come from the errors on those rows of `frame` that lie behind the training rows.
 
     Returns:
-        A table like `frame`: time as its index or column, the series id, the targets, and `<target>-lo-<level>`,
-        `<target>-hi-<level>`. One row per series and step. `.attrs["roles"]` says which column holds the time (`None`
-        for the index) and the series, which are targets, and the frequency; `plot_forecast` reads it.
+        A table like `frame`: time as its index or column, in the type that it has there, the series id, the targets,
+        and `<target>-lo-<level>`, `<target>-hi-<level>`. One row per series and step. `.attrs["roles"]` says which
+        column holds the time (`None` for the index) and the series, which are targets, and the frequency;
+        `plot_forecast` reads it.
 
     Raises:
         ValueError: If the model carries no preparation, a column or too many recent rows are missing, known-future
@@ -60,28 +65,28 @@ def forecast(
     steps = task.horizon if horizon is None else whole_number(horizon, "horizon")
     levels = [] if level is None else _levels(level)
     blocks = -(-steps // task.horizon)
-    layout, ends = _with_steps_ahead(frame, preparation, blocks * task.horizon)
-    table = Table.of(*_with_future(frame, future, layout, ends, steps), preparation=preparation)
+    frame, layout, ends = _with_steps_ahead(frame, preparation, blocks * task.horizon)
+    table = Table.of(*_with_future(frame, future, layout, preparation, ends, steps), preparation=preparation)
     windows = Windows.of_table(table, ends - task.lookback)
-    flags = [
-        place
-        for place, channel in enumerate(preparation.channels)
-        if channel.kind == "flag" and channel.column in task.target
-    ]
+    is_flag = [channel.kind == "flag" and channel.column in task.target for channel in preparation.channels]
     outputs = []
     for block in range(blocks):
         x, *_ = windows.cut(windows.starts + block * task.horizon)
         outputs.append(_outputs(model, x))  # (series, horizon, targets[, quantiles])
         following = (ends + block * task.horizon)[:, None] + np.arange(task.horizon)  # (series, horizon)
         table.values[following, : len(task.target)] = raw_units.point(outputs[-1])
-        table.values[following[..., None], flags] = 0.0  # they are there now
+        table.values[following[..., None], np.flatnonzero(is_flag)] = 0.0  # they are there now
+    offset = table.offset[:, None]  # (series, 1, targets), float64
     output = np.concatenate(outputs, axis=1)[:, :steps]
+    output = output + (offset if raw_units.quantiles is None else offset[..., None])
     margins = (raw_units.margins or _margins_from(model, raw_units, frame, levels)) if levels else None
     bounds = {one: _bounds(output, raw_units, one, margins, table.scale) for one in levels}
     rows = (ends[:, None] + np.arange(steps)).ravel()
     given, times = frame.index if task.time is None else frame[task.time], table.times(rows)
-    is_period = isinstance(given.dtype, pd.PeriodDtype)
-    times = times.to_period(pd.PeriodIndex(given).freqstr) if is_period else times.astype(given.dtype)
+    if isinstance(given.dtype, pd.PeriodDtype):
+        times = times.to_period(pd.PeriodIndex(given).freqstr)
+    elif (times.astype(given.dtype) == times).all():  # small whole numbers may end before the forecast does
+        times = times.astype(given.dtype)
     result = pd.DataFrame({} if task.time is None else {task.time: times}, index=range(len(rows)))
     if task.series is not None:
         result[task.series] = frame[task.series].unique()[table.series_of(rows)]
@@ -142,7 +147,9 @@ def _outputs(model, x) -> np.ndarray:
     Not by `predict`, which compiles anew for each model: that takes longer than the windows themselves.
     """
     pieces = [model(x[begin : begin + 1024], training=False) for begin in range(0, len(x), 1024)]
-    return np.concatenate([keras.ops.convert_to_numpy(piece) for piece in pieces])
+    outputs = np.concatenate([keras.ops.convert_to_numpy(piece) for piece in pieces])
+    check_finite(outputs)
+    return outputs
 
 
 def _levels(level) -> list[float]:
@@ -155,20 +162,25 @@ def _levels(level) -> list[float]:
     return sorted(levels)
 
 
-def _with_steps_ahead(frame, preparation, ahead) -> tuple[Layout, np.ndarray]:
-    """Return a layout with rows ahead, and the row behind the last known one of each series."""
+def _with_steps_ahead(frame, preparation, ahead) -> tuple[pd.DataFrame, Layout, np.ndarray]:
+    """Return the rows of series that can be forecast, a layout with rows ahead, and the row behind each's last one."""
     lookback = preparation.task.lookback
-    layout = preparation.lay_out(frame).with_room(ahead=ahead)
+    layout = preparation.lay_out(frame)
+    counts = np.diff(layout.offsets)
+    short = np.flatnonzero(counts < lookback)
+    if len(short) and not preparation.padded:
+        named = ", ".join(f"{layout.name_of(one)} has {counts[one]}" for one in short[:5])
+        named += f", {len(short) - 5} more have less," * (len(short) > 5)
+        message = f"`frame` has too few recent rows: {named}, and the model looks back {lookback}."
+        if len(short) == len(counts):
+            raise ValueError(f"{message} Pass at least the last {lookback} rows of each series.")
+        warnings.warn(f"{message} They are not forecast; train with short='pad' to forecast them, too.", stacklevel=3)
+        frame = frame[~np.isin(layout.series_of(layout.rows), short)]
+        layout = preparation.lay_out(frame)
+    layout = layout.with_room(at_least=lookback, ahead=ahead)
     ends = layout.offsets[1:] - ahead
     _check_ends(frame, layout, ends)
-    counts = ends - layout.offsets[:-1]
-    if (counts < lookback).any():
-        worst = int(np.argmax(counts < lookback))
-        raise ValueError(
-            f"`frame` has too few recent rows: {layout.name_of(worst)} has {counts[worst]}, and the model looks "
-            f"back {lookback}. Pass at least the last {lookback} rows of each series."
-        )
-    return layout, ends
+    return frame, layout, ends
 
 
 def _check_ends(frame, layout, ends):
@@ -188,40 +200,75 @@ def _check_ends(frame, layout, ends):
         )
 
 
-def _with_future(frame, future, layout, ends, steps) -> tuple[pd.DataFrame, Layout]:
+def _with_future(frame, future, layout, preparation, ends, steps) -> tuple[pd.DataFrame, Layout]:
     """Put what is known of the rows to come under the frame, and name exactly the values that are missing."""
     task = layout.task
     if not task.ahead:
         return frame, layout
-    rows = ends[:, None] + np.arange((layout.offsets[1:] - ends).max())
-    is_needed = np.broadcast_to(np.arange(rows.shape[1]) < steps, rows.shape).ravel()
-    rows = rows.ravel()
-    coming = pd.MultiIndex.from_arrays([np.array(layout.names)[layout.series_of(rows)], layout.times(rows)])
+    needed = (ends[:, None] + np.arange(steps)).ravel()
     if future is None:
+        times = layout.times(needed)
         raise ValueError(
             f"`future` is needed: the model was trained with known-future columns {', '.join(map(repr, task.ahead))}. "
-            f"Pass a table with these for {coming[is_needed][0][1]} to {coming[is_needed][-1][1]}."
+            f"Pass a table with these for {times.min()} to {times.max()}."
         )
-    has_columns(future.columns, [*task.ahead, *filter(None, (task.time, task.series))], "`future`")
-    series = np.full(len(future), layout.names[0]) if task.series is None else future[task.series].astype(str)
-    given = future[list(task.ahead)].set_index(pd.MultiIndex.from_arrays([series, time_index(future, task)]))
 
-    def listed(places):
-        names = [str(time) if task.series is None else f"{one} at {time}" for one, time in places[:5]]
-        return ", ".join(names) + (f" and {len(places) - 5} more" if len(places) > 5 else "")
+    def listed(rows):
+        places = zip(layout.series_of(rows[:5]), layout.times(rows[:5]), strict=True)
+        names = [str(time) if task.series is None else f"{layout.names[one]} at {time}" for one, time in places]
+        return ", ".join(names) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
 
-    if given.index.has_duplicates:
-        repeated = given.index[given.index.duplicated()]
+    rows, given = _rows_ahead(frame, future, layout, ends)
+    repeated = rows[pd.Series(rows).duplicated()]
+    if len(repeated):
         raise ValueError(f"`future` has more than one row for {listed(repeated)}. Drop the duplicates.")
-    given = given.reindex(coming)
     for column in task.ahead:
-        missing = coming[is_needed & given[column].isna().to_numpy()]
+        categories = preparation.categories.get(column)
+        try:
+            given[column] = as_in_training(given[column], categories)
+        except ValueError as error:
+            raise ValueError(f"`future` does not fit: {error}") from error
+        missing = np.setdiff1d(needed, rows[given[column].notna()])
         if len(missing):
             raise ValueError(f"`future` lacks {column!r} for {listed(missing)}. Add these rows, or fill the values.")
-    extended = frame.reset_index(drop=True).reindex(range(len(frame) + len(rows)))
-    for column in task.ahead:
-        extended[column] = pd.concat([frame[column], given[column]], ignore_index=True)
+        if categories is None and np.isinf(given[column]).any():
+            infinite = listed(rows[np.isinf(given[column])])
+            raise ValueError(f"`future` holds an infinite {column!r} for {infinite}. Pass finite values.")
+        warn_of_unknown("values of `future` in", column, given[column].dropna().unique(), categories or ())
+    extended = pd.concat([frame, given], ignore_index=True)
     return extended, dataclasses.replace(layout, rows=np.concatenate([layout.rows, rows]))
+
+
+def _rows_ahead(frame, future, layout, ends) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return which rows of the layout a table knows of those to come, and their known columns."""
+    task = layout.task
+    keys = [name for name in (task.time, task.series) if name is not None]
+    if isinstance(future, pd.DataFrame):
+        future = future.reset_index(
+            [name for name in keys if name in future.index.names and name not in future.columns]
+        )
+        if task.time is None and frame.index.name in future.columns:
+            future = future.set_index(frame.index.name)
+    check_frame(future, [*task.ahead, *keys], "future")
+    grid, zone = layout.grid, getattr(layout.grid, "tz", None)
+    try:
+        times = time_index(future, task)
+        # A time without a zone is no moment, and a number is no time: these do not compare.
+        kinds = [(isinstance(one, pd.DatetimeIndex), getattr(one, "tz", None) is None) for one in (times, grid)]
+        if kinds[0] != kinds[1]:
+            received = f"its times are {times.dtype}, those of `frame` {grid.dtype}"
+            raise ValueError(f"{received}. Convert them, with `pd.to_datetime` or `.tz_localize`, say.")
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"`future` does not go on from `frame`: {error}") from error
+    times = times if zone is None else times.tz_convert(zone)
+    places = places_on(grid, times, layout.frequency)
+    series = np.zeros(len(future), dtype=int)
+    if task.series is not None:
+        number, names = pd.factorize(future[task.series])
+        series = np.append(codes_of(names, layout.names) - 1, -1)[number]
+    rows = layout.offsets[series] + places - layout.first[series]
+    is_ahead = (series >= 0) & (places >= 0) & (rows >= ends[series]) & (rows < layout.offsets[series + 1])
+    return rows[is_ahead], future.loc[is_ahead, list(task.ahead)].reset_index(drop=True)
 
 
 def _bounds(output, raw_units, level, margins, scale):

@@ -114,10 +114,14 @@ class PatchDecoder(keras.layers.Layer):
 
 
 class _Around(keras.layers.Layer):
-    """A layer around a network, its `core`, with which it is saved."""
+    """A layer around a network, its `core`, with which it is saved.
+
+    Raw values and codes need float32: under a policy of less precision, only the core follows it.
+    """
 
     def __init__(self, core, **kwargs):
         super().__init__(**kwargs)
+        self.dtype_policy = keras.backend.result_type(self.variable_dtype, "float32")
         self.core = core
 
     @property
@@ -187,7 +191,7 @@ class LinearHighway(_Around):
         targets = inputs[..., : self.num_targets]
         last = targets[:, -1:]
         linear = ops.einsum("blt,lh->bht", targets - last, self.kernel) + last + self.bias[:, None]
-        outputs = self.core(inputs, training=training)
+        outputs = ops.cast(self.core(inputs, training=training), self.compute_dtype)
         return outputs + (linear if len(outputs.shape) == 3 else ops.expand_dims(linear, -1))
 
     def compute_output_shape(self, input_shape):
@@ -239,7 +243,8 @@ class RawUnits(_Around):
         preparation: What was fitted on the training rows (`Windows.preparation`).
         normalization: "last": last value of each window, and the scale of its series in training, the one that the
             loss uses; "window": mean and deviation of each window; "series": mean and deviation of its series in
-            training; `None`: raw. A series never seen in training takes the mean and deviation of the window instead.
+            training; `None`: raw. A series that was never seen in training, or never moved, takes the mean and
+            deviation of the window instead.
         quantiles: Levels of the last axis, or `None` for a point forecast.
         margins: Widths that calibrate intervals, set by `rnn_toolkit.conformalize`.
 
@@ -260,7 +265,9 @@ class RawUnits(_Around):
         self.margins = margins
         # Zeros: a category never seen in training keeps them, and counts as none.
         self.embeddings = [
-            keras.layers.Embedding(len(words) + 1, embedding_width(words), "zeros", name=f"embed_{place}")
+            keras.layers.Embedding(
+                len(words) + 1, embedding_width(words), "zeros", name=f"embed_{place}", dtype=self.dtype_policy
+            )
             for place, words in enumerate(preparation.categories.values())
         ]
         self._embedding_of = dict(zip(preparation.categories, self.embeddings, strict=True))
@@ -283,8 +290,11 @@ class RawUnits(_Around):
         """Return forecasts `(batch, horizon, targets)`, or `(batch, horizon, targets, quantiles)`."""
         targets = inputs[..., : len(self.preparation.task.target)]
         center, scale = self._statistics(inputs, targets)  # (batch, 1, targets)
-        normalised = ops.concatenate([(targets - center) / scale, *self._encode(inputs)], axis=-1)
-        outputs = self.core(normalised, training=training)
+        divisor = ops.where(
+            scale > 0, scale, ops.ones_like(scale)
+        )  # a window of zeros, and nothing known of its series
+        normalised = ops.concatenate([(targets - center) / divisor, *self._encode(inputs)], axis=-1)
+        outputs = ops.cast(self.core(normalised, training=training), self.compute_dtype)
         if self.quantiles is not None:
             center, scale = ops.expand_dims(center, -1), ops.expand_dims(scale, -1)
         return outputs * scale + center
@@ -298,17 +308,18 @@ class RawUnits(_Around):
         if self.normalization is None:
             return ops.zeros_like(targets[:, :1]), ops.ones_like(targets[:, :1])
         codes = self._codes(inputs)
-        is_known = ops.reshape(codes > 0, (-1, 1, 1))
-        center = ops.mean(targets, axis=1, keepdims=True)
         deviation = self._by_series("deviation", codes)
+        is_known = ops.logical_and(ops.reshape(codes > 0, (-1, 1, 1)), deviation > 0)
+        center = ops.mean(targets, axis=1, keepdims=True)
         # A window in which nothing happens is not blown up to noise: its scale has a floor.
-        floor = ops.where(is_known, 1e-2 * deviation, 1e-4 * ops.abs(center) + 1e-6)
+        floor = ops.where(is_known, 1e-2 * deviation, 1e-4 * ops.abs(center))
         scale = ops.maximum(ops.std(targets, axis=1, keepdims=True), floor)
         if self.normalization == "window":
             return center, scale
         if self.normalization == "last":
             return targets[:, -1:], ops.where(is_known, self._by_series("scale", codes), scale)
-        return ops.where(is_known, self._by_series("level", codes), center), ops.where(is_known, deviation, scale)
+        level = self._by_series("level", codes, less="offset")
+        return ops.where(is_known, level, center), ops.where(is_known, deviation, scale)
 
     def _codes(self, inputs):
         """Return the code of each window's series; the only series of a table has code 1."""
@@ -316,9 +327,12 @@ class RawUnits(_Around):
             return ops.ones((ops.shape(inputs)[0],), dtype="int32")
         return ops.cast(inputs[:, 0, -1], "int32")
 
-    def _by_series(self, statistic, codes):
-        """Look up a statistic of the training rows, `(batch, 1, targets)`."""
-        table = self.preparation.of_series(statistic, np.arange(len(self.preparation.series) + 1))
+    def _by_series(self, statistic, codes, less=None):
+        """Look up a statistic of the training rows, less another one: `(batch, 1, targets)`."""
+        every = np.arange(len(self.preparation.series) + 1)
+        table = self.preparation.of_series(statistic, every)
+        if less is not None:
+            table -= self.preparation.of_series(less, every)  # in float64
         return ops.expand_dims(ops.take(ops.convert_to_tensor(table, dtype=self.compute_dtype), codes, axis=0), 1)
 
     def _encode(self, inputs):

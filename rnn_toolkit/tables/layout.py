@@ -37,7 +37,7 @@ class Layout:
     @classmethod
     def of(cls, frame: pd.DataFrame, task: ForecastTask, frequency: str | int | None = None) -> "Layout":
         """Check a frame and lay it out; without `frequency`, that of the task is taken, or read off the frame."""
-        _check_columns(frame, task)
+        check_frame(frame, [*task.columns, *(name for name in (task.time, task.series) if name is not None)], "frame")
         times = time_index(frame, task)
         number, names = _series(frame, task)
         ticks = ticks_of(times)
@@ -101,10 +101,13 @@ class Layout:
 
     def has_clock_of(self, time_zone: str | None) -> bool:
         """Return whether clocks in a time zone show the same along the axis, as in UTC and Etc/UTC."""
-        if None in (self.time_zone, time_zone):
-            return self.time_zone is time_zone
-        here, there = self.grid.tz_localize(None), self.grid.tz_convert(time_zone).tz_localize(None)
-        return self.time_zone == time_zone or here.equals(there)
+        if self.time_zone == time_zone or None in (self.time_zone, time_zone):
+            return self.time_zone == time_zone
+        try:
+            there = self.grid.tz_convert(time_zone)
+        except (KeyError, ValueError):  # dateutil has zones without a name
+            return False
+        return self.grid.tz_localize(None).equals(there.tz_localize(None))
 
     def series_of(self, rows: np.ndarray) -> np.ndarray:
         """Return the number of the series that each row belongs to."""
@@ -135,22 +138,25 @@ def key_of(value: object) -> str:
     return str(int(number)) if number.is_integer() and text == str(number) else text
 
 
-def _check_columns(frame, task):
+def check_frame(frame, needed: list[str], name: str):
+    """Raise unless a frame is one of pandas, and has rows and each needed column once."""
     if not isinstance(frame, pd.DataFrame):
-        raise TypeError(f"`frame` must be a pandas DataFrame. Received: {type(frame).__name__}. Wrap it in one.")
+        library, kind = type(frame).__module__.partition(".")[0], type(frame).__name__
+        if hasattr(frame, "to_pandas"):
+            raise TypeError(f"`{name}` must be a pandas DataFrame. Received: {kind} of {library}. Pass `.to_pandas()`.")
+        raise TypeError(f"`{name}` must be a pandas DataFrame. Received: {kind}. Wrap it in one.")
     if frame.empty:
-        raise ValueError(f"`frame` is empty: its shape is {frame.shape}. Pass a table with rows and columns.")
-    needed = [*task.columns, *(column for column in (task.time, task.series) if column is not None)]
+        raise ValueError(f"`{name}` is empty: its shape is {frame.shape}. Pass a table with rows and columns.")
     for column in needed:
         if column in frame.index.names and column not in frame.columns:
             raise ValueError(
                 f"{column!r} is the index of the table, or a level of it, not a column. Pass "
-                "`frame.reset_index()`; or leave out `time=`, which takes the index."
+                f"`{name}.reset_index()`; or leave out `time=`, which takes the index."
             )
-    has_columns(frame.columns, needed, "`frame`")
+    has_columns(frame.columns, needed, f"`{name}`")
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
-        raise ValueError(f"`frame` has more than one column {repeated[0]!r}. Rename or drop all but one.")
+        raise ValueError(f"`{name}` has more than one column {repeated[0]!r}. Rename or drop all but one.")
 
 
 def _series(frame, task) -> tuple[np.ndarray, list[str]]:

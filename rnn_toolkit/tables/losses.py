@@ -20,9 +20,9 @@ class _ScaledLoss(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         if sample_weight is not None:
-            y_true = ops.cast(y_true, y_pred.dtype)
-            y_true = ops.multiply(y_true, _like(sample_weight, y_true))
-            y_pred = ops.multiply(y_pred, _like(sample_weight, y_pred))
+            y_true, y_pred = (ops.cast(values, self.dtype) for values in (y_true, y_pred))
+            y_true = y_true * _like(sample_weight, y_true)
+            y_pred = y_pred * _like(sample_weight, y_pred)
         return super().__call__(y_true, y_pred)
 
 
@@ -110,6 +110,6 @@ class ObservedMeanAbsoluteError(keras.metrics.Mean):
         """Add a batch: y_true `(batch, horizon, targets)`; a weight of 0 marks a missing value."""
         if len(y_pred.shape) > len(y_true.shape):
             y_pred = y_pred[..., y_pred.shape[-1] // 2]
-        error = ops.abs(ops.subtract(ops.cast(y_true, y_pred.dtype), y_pred))
+        error = ops.abs(ops.cast(y_true, self.dtype) - ops.cast(y_pred, self.dtype))
         is_there = None if sample_weight is None else ops.cast(_like(sample_weight, error) > 0, error.dtype)
         super().update_state(error, is_there)

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 
 from rnn_toolkit._checks import one_of, whole_number
 from rnn_toolkit.networks.optimization import make_optimizer
@@ -85,7 +84,7 @@ def build_forecaster(
     )
     raw_units = RawUnits(highway, train.preparation, normalization=normalization, quantiles=quantiles, name="raw_units")
     model = keras.Sequential([keras.Input((task.lookback, len(train.feature_names))), raw_units], name="forecaster")
-    linear = fit_on_windows(train.table, np.sort(train.starts))
+    linear = fit_on_windows(train.table, train.all_starts)
     if linear is not None:
         highway.start_from(linear)
     chosen = LOSSES[loss]() if quantiles is None else ScaledPinball(quantiles)

@@ -117,7 +117,8 @@ def plot_errors(backtest: pd.DataFrame, *, target: str | None = None, ax=None):
     targets = backtest["target"].unique().tolist()
     target = targets[0] if target is None else target
     one_of(target, "target", targets)
-    errors = score(backtest[backtest["target"] == target], by="step")["MAE"].unstack(sort=False)
+    rows = backtest[backtest["target"] == target].assign(scale=1.0)  # MASE is not drawn
+    errors = score(rows, by="step")["MAE"].unstack(sort=False)
 
     ax = axes_of(ax)
     marker = "o" if len(errors) == 1 else None

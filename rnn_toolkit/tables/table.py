@@ -8,6 +8,7 @@ look into the future, or decide what only the user can know.
 """
 
 import functools
+import itertools
 import warnings
 
 import numpy as np
@@ -15,7 +16,7 @@ import pandas as pd
 
 from rnn_toolkit.tables.axis import ticks_of
 from rnn_toolkit.tables.covariates import KINDS
-from rnn_toolkit.tables.fitting import Preparation, fit, loss_scale
+from rnn_toolkit.tables.fitting import Preparation, fit, fit_target, offset_of, rows_before
 from rnn_toolkit.tables.layout import Layout, key_of
 
 
@@ -24,19 +25,20 @@ class Table(Layout):
 
     Attributes:
         preparation: What was fitted on the training rows.
-        values: Channels, filled where missing: `(num_rows, num_channels)` float32.
+        values: Channels less their offsets, filled where missing: `(num_rows, num_channels)` float32.
+        targets: Targets as they were given, NaN where missing: `(num_rows, num_targets)` float64.
         observed: True where a target was really there: `(num_rows, num_targets)` bool.
         codes: Codes of the series in `preparation`, 0 for one never seen: `(num_series,)`.
     """
 
-    def __init__(self, layout: Layout, raw: np.ndarray, words: dict[str, list[str]], preparation: Preparation):
+    def __init__(self, layout: Layout, raw: np.ndarray, targets: np.ndarray, words: dict, preparation: Preparation):
         """Fill the columns that `read` returns, in place."""
         super().__init__(**vars(layout) | {"rows": None})  # of the frame, which is not needed any more
         self.preparation = preparation
-        self.observed = ~np.isnan(raw[:, : len(self.task.target)])
-        self.codes = _codes(self.names, preparation.series)
-        if not self.codes.any() and self.task.series not in preparation.categories:
-            _warn_of_unknown("series in", self.task.series, self.names, preparation.series)
+        self.targets, self.observed = targets, ~np.isnan(targets)
+        self.codes = codes_of(self.names, preparation.series)
+        if self.task.series not in preparation.categories:
+            warn_of_unknown("series in", self.task.series, self.names, preparation.series)
         self.values = self._fill(raw, words)
 
     @classmethod
@@ -49,27 +51,55 @@ class Table(Layout):
             preparation: What was fitted before; `None` fits on the training rows.
             ends: Row behind the training rows of each series, `(num_series,)`; `None` takes all rows.
         """
-        raw, words = read(frame, layout, preparation)
+        ends = layout.offsets[1:] if ends is None else ends
+        raw, targets, words, offsets = read(frame, layout, preparation, ends)
         if preparation is None:
-            preparation = fit(layout, raw, words, layout.offsets[1:] if ends is None else ends)
-        return cls(layout, raw, words, preparation)
+            preparation = fit(layout, raw, targets, words, offsets, ends)
+            return cls(layout, raw, targets, words, preparation)
+        table = cls(layout, raw, targets, words, preparation)
+        blurred = [
+            number
+            for number, (begin, end) in enumerate(itertools.pairwise(table.offsets))
+            if any(offset_of(column, blur=0.1) for column in (targets[begin:end] - table.offset[number]).T)
+        ]
+        if blurred:
+            named = ", ".join(map(table.name_of, blurred[:5]))
+            named += f" and {len(blurred) - 5} more" if len(blurred) > 5 else ""
+            warnings.warn(
+                f"So far from the level in training, float32 blurs the steps of {named}. Forecasts are off by as much: "
+                "train anew, with later rows.",
+                stacklevel=4,
+            )
+        return table
+
+    @functools.cached_property
+    def offset(self) -> np.ndarray:
+        """What was taken off each target `(num_series, num_targets)`: as in training, or its own if never seen."""
+        return self._or_own("offset")
 
     @functools.cached_property
     def scale(self) -> np.ndarray:
         """Scale of each series and target `(num_series, num_targets)`: from training, or of its own if never seen."""
-        return self._or_own("scale", self.values, lambda column: loss_scale(column, self.task.season_length))
+        return self._or_own("scale")
 
-    def _or_own(self, statistic, values, own):
+    @functools.cached_property
+    def moves(self) -> np.ndarray:
+        """Whether a target moves, in training or in its first look-back if never seen: `(num_series, num_targets)`."""
+        return self._or_own("deviation") > 0
+
+    def _or_own(self, statistic):
         """Return a statistic from training `(num_series, num_targets)`, or each unseen series' own.
 
         Its own is computed from the first look-back alone, which no window forecasts: so it holds no target.
         """
         result = self.preparation.of_series(statistic, self.codes)
+        usual = self.preparation.of_series("scale", np.zeros(1, int))[0]
         for number in np.flatnonzero(self.codes == 0):
             rows = slice(self.offsets[number], min(self.offsets[number] + self.task.lookback, self.offsets[number + 1]))
-            for place, is_there in enumerate(self.observed[rows].T):
-                if is_there.any():
-                    result[number, place] = own(np.where(is_there, values[rows, place], np.nan))
+            for place, values in enumerate(self.targets[rows].T):
+                if not np.isnan(values).all():
+                    fitted = fit_target(values, self.task.season_length, usual[place])
+                    result[number, place] = getattr(fitted, statistic)
         return result
 
     @functools.cached_property
@@ -103,8 +133,9 @@ class Table(Layout):
     def _fill(self, raw, words):
         """Return the channels: columns filled forward, then what is computed from them, the axis and the series."""
         preparation, columns = self.preparation, self.task.columns
+        raw[:, : self.targets.shape[1]] = self.targets - np.repeat(self.offset, np.diff(self.offsets), axis=0)
         missing = {name: np.isnan(raw[:, columns.index(name)]) for name in preparation.flagged}
-        level = self._or_own("level", raw, np.nanmean)
+        level = self._or_own("level") - self.offset
         for place, channel in enumerate(preparation.channels[: len(columns)]):
             if channel.kind == "target":
                 start = level[:, place]
@@ -123,35 +154,40 @@ class Table(Layout):
 
 
 def read(
-    frame: pd.DataFrame, layout: Layout, preparation: Preparation | None = None
-) -> tuple[np.ndarray, dict[str, list[str]]]:
+    frame: pd.DataFrame, layout: Layout, preparation: Preparation | None, ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, dict[str, list[str]], dict[str, float]]:
     """Read the columns of a frame that is laid out, each in the type that it had in training.
 
     Returns:
-        The columns of the task, missing values NaN, `(num_rows, num_columns)` float32; text columns hold codes. And
-        the words of each text column; the code of a word is its place + 1.
+        The covariates of the task less their offsets, missing values NaN, in the place of each column of the task,
+        `(num_rows, num_columns)` float32; text columns hold codes. The targets, `(num_rows, num_targets)` float64. The
+        words of each text column; the code of a word is its place + 1. And the offset of each covariate that has one,
+        that of the preparation, or the one that fits the rows before `ends`.
 
     Raises:
         ValueError: If a column holds infinite values, or text among numbers, or a static one changes.
     """
     task, words = layout.task, {}
+    offsets = {} if preparation is None else preparation.column_offset
+    targets = np.full((len(layout), len(task.target)), np.nan)
     raw = np.full((len(layout), len(task.columns)), np.nan, dtype="float32")
     for place, name in enumerate(task.columns):
         column = frame[name]
         if column.isna().all():  # then its type says nothing
             continue
         if preparation is not None and name not in (*task.target, task.series):
-            column = _as_in_training(column, preparation.categories.get(name))
+            column = as_in_training(column, preparation.categories.get(name))
         is_text = not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
         if is_text or name == task.series:  # the number of a series is a name, not a quantity
             _check_text(column, is_target=name in task.target, is_name=name == task.series)
             number, values = pd.factorize(column)
             words[name] = list({key_of(value): str(value) for value in values}.values())
-            raw[layout.rows, place] = np.array([*_codes(values, words[name]), np.nan])[number]
+            read_as = np.array([*codes_of(values, words[name]), np.nan])[number]
         else:
-            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is named below
-                raw[layout.rows, place] = column.to_numpy(dtype="float64", na_value=np.nan)
-        infinite = np.isinf(raw[:, place])
+            read_as = column.to_numpy(dtype="float64", na_value=np.nan)
+        numbers = np.full(len(layout), np.nan)
+        numbers[layout.rows] = read_as
+        infinite = np.abs(numbers) > np.finfo("float32").max
         if infinite.any():
             where = layout.times(np.flatnonzero(infinite)[:1])[0]
             raise ValueError(
@@ -159,8 +195,14 @@ def read(
                 f"at {where}. Replace them with NaN; missing values are allowed."
             )
         if name not in task.changing:
-            _spread_static(raw[:, place], name, layout)
-    return raw, words
+            _spread_static(numbers, name, layout)
+        if name in task.target:
+            targets[:, place] = numbers
+        else:
+            if preparation is None and name not in words:
+                offsets[name] = offset_of(numbers[rows_before(layout, ends)])
+            raw[:, place] = numbers - offsets.get(name, 0.0)
+    return raw, targets, words, offsets
 
 
 def _spread_static(column, name, layout):
@@ -179,18 +221,17 @@ def _take_codes(column, name, words, categories):
     """Turn the codes of words into those of the categories seen in training, 0 for others, in place."""
     if name in words:
         present = ~np.isnan(column)
-        codes = _codes(words[name], categories[name])
-        if categories[name] and present.any() and not codes.any():
-            _warn_of_unknown("values of", name, words[name], categories[name])
+        codes = codes_of(words[name], categories[name])
+        warn_of_unknown("values of", name, words[name], categories[name])
         column[present] = codes[column[present].astype("int64") - 1]
 
 
-def _as_in_training(column, categories) -> pd.Series:
+def as_in_training(column, categories) -> pd.Series:
     """Return a covariate in the type that it had in training: a category, or numbers without categories."""
     is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     message = f"Column {column.name!r} holds {{}}, but {{}} in training. Convert it first."
     if categories is not None:
-        if is_number and not _codes(column.dropna().unique(), categories).any():
+        if is_number and pd.to_numeric(pd.Series(map(key_of, categories), dtype=object), errors="coerce").isna().all():
             raise ValueError(message.format("numbers", "text"))
         return column.astype(object).astype("category")
     try:
@@ -199,14 +240,17 @@ def _as_in_training(column, categories) -> pd.Series:
         raise ValueError(message.format("text", "numbers")) from error
 
 
-def _codes(values, known) -> np.ndarray:
+def codes_of(values, known) -> np.ndarray:
     """Return the place + 1 of each value among the known ones, 0 for others: `(num_values,)`."""
     codes = {key_of(one): code for code, one in enumerate(known, start=1)}
     return np.array([codes.get(key_of(value), 0) for value in values], dtype="int64")
 
 
-def _warn_of_unknown(what, column, received, known):
-    listed = [", ".join(map(repr, words[:3])) + (", ..." if len(words) > 3 else "") for words in (received, known)]
+def warn_of_unknown(what, column, received, known):
+    """Warn if no value of a column was there in training."""
+    if not len(received) or not len(known) or codes_of(received, known).any():
+        return
+    listed = [", ".join(map(repr, map(str, one[:3]))) + ", ..." * (len(one) > 3) for one in (received, known)]
     warnings.warn(
         f"None of the {what} column {column!r} was there in training. Received: {listed[0]}; known: {listed[1]}. All "
         "count as never seen. If they are others, that is right; if they are the same, write them as in training.",

@@ -42,7 +42,7 @@ class ForecastTask:
         target: Column, or columns, to forecast.
         horizon: Steps to forecast, in rows of the regular time axis.
         lookback: Past steps shown to the model, in rows.
-        time: Column of timestamps or whole numbers; `None` takes the index of the table.
+        time: Column of timestamps, periods or whole numbers; `None` takes the index of the table.
         series: Column that names the series in a long table of many series.
         known: Covariates whose future is known when the forecast is made (prices, holidays).
         observed: Covariates known only up to the forecast (weather that was measured).

@@ -5,6 +5,7 @@ memory (see `table.Table`), so that a window is one block and a batch is one gat
 """
 
 import bisect
+import math
 import warnings
 from datetime import date
 
@@ -22,6 +23,9 @@ from rnn_toolkit.tables.task import ForecastTask
 class Windows(keras.utils.PyDataset):
     """Cut windows from a table lazily, a batch at a time: `(x, y, sample_weight)`, in raw units.
 
+    From a target or covariate whose level is so high that float32 would blur its steps (a meter reading), the level is
+    taken off: `table.offset`, `preparation.column_offset`. `backtest` and `forecast` put it back, in float64.
+
     Memory grows with the rows of the table, not with rows times look-back. Missing values are filled forward, flagged
     in an indicator channel where the training rows had any, and have weight 0 as targets. The weight of a value that
     is there is 1 / scale of its series, so that series of every size count alike in the loss.
@@ -29,7 +33,8 @@ class Windows(keras.utils.PyDataset):
     Args:
         frame: One row per time step, oldest first; many series as a long table with an id column.
         task: A `ForecastTask`; or the `preparation` of other windows or of a model: then nothing is fitted here.
-        stride: Rows between the starts of two windows.
+        stride: Rows between the starts of two windows; one that shares a factor with the season shows some of its
+            phases only, and is warned of.
         batch_size: Windows in a batch.
         shuffle: Whether to draw the windows in a new random order each epoch.
         seed: Seed of that order.
@@ -63,21 +68,31 @@ class Windows(keras.utils.PyDataset):
         if short == "pad":
             layout = layout.with_room(at_least=task.lookback + task.horizon)
         table = Table.of(frame, layout, preparation=fitted)
-        starts = table.starts(table.offsets[:-1], table.offsets[1:], stride)
+        all_starts = table.starts(table.offsets[:-1], table.offsets[1:])
+        starts = all_starts if stride == 1 else table.starts(table.offsets[:-1], table.offsets[1:], stride)
         _report_short(table, starts, short)
-        self._set_up(table, starts, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        _report_phases(task, stride)
+        self._set_up(table, starts, all_starts, batch_size=batch_size, shuffle=shuffle, seed=seed)
 
     @classmethod
-    def of_table(cls, table, starts, *, batch_size=64, shuffle=False, seed=0) -> "Windows":
-        """Return windows over a table that is already laid out; `starts` are their first rows."""
+    def of_table(cls, table, starts, *, all_starts=None, batch_size=64, shuffle=False, seed=0) -> "Windows":
+        """Return windows over a table that is already laid out.
+
+        Args:
+            table: The table.
+            starts: Their first rows.
+            all_starts: Those that there would be with a stride of 1; `None` for the same.
+            batch_size, shuffle, seed: As of the class.
+        """
         windows = cls.__new__(cls)
-        windows._set_up(table, starts, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        all_starts = starts if all_starts is None else all_starts
+        windows._set_up(table, starts, all_starts, batch_size=batch_size, shuffle=shuffle, seed=seed)
         return windows
 
-    def _set_up(self, table, starts, *, batch_size, shuffle, seed):
+    def _set_up(self, table, starts, all_starts, *, batch_size, shuffle, seed):
         super().__init__()
         self.task, self.preparation, self.batch_size = table.task, table.preparation, batch_size
-        self.table, self.starts = table, starts
+        self.table, self.starts, self.all_starts = table, starts, all_starts
         self._shuffle, self._seed = shuffle, seed
         self._scale = table.scale.astype("float32")  # (series, targets)
         num_channels = table.values.shape[1]
@@ -170,11 +185,12 @@ def split_by_time(
         task: Roles of the columns.
         validation: Share of the table before `test`. A float is a share of the rows of the whole table, cut at one
             time for all series; a whole number counts the last rows of each series; a date, or a string such as
-            "2014-01-01", is the first time step of the split.
+            "2014-01-01", is the first time step of the split ("2014" on an axis of whole numbers).
         test: Share of the table at its end, likewise; 0 for none.
         gap: Rows before each border that are in no split. As many as the steps by which your data arrive late, or as
             a label needs to become known.
-        stride: Rows between the starts of two training windows. Validation and test take every window.
+        stride: Rows between the starts of two training windows. Validation and test take every window. One that shares
+            a factor with the season shows some of its phases only, and is warned of.
         batch_size: Windows in a batch.
         seed: Seed of the order of the training windows, which differs from epoch to epoch.
         short: What to do with a series too short for one training window: "drop", "pad" or "error"; see `Windows`.
@@ -207,14 +223,17 @@ def split_by_time(
     parts = []
     for name, (begins, ends) in borders.items():
         is_train = name == "train"
-        starts = table.starts(begins, ends, stride if is_train else 1)
+        all_starts = table.starts(begins, ends)
+        starts = table.starts(begins, ends, stride) if is_train and stride > 1 else all_starts
         if is_train:
             _report_short(table, starts, short, ends=ends)
+            _report_phases(task, stride)
         elif not len(starts) and shares[name] != 0:
             rows = int((ends - begins).max())
             problem = f"it has {rows} rows, the horizon {task.horizon}" if rows < task.horizon else "no target is there"
             raise ValueError(f"The {name} split has no window: {problem}. Received: {received}. Change the shares.")
-        parts.append(Windows.of_table(table, starts, batch_size=batch_size, shuffle=is_train, seed=seed))
+        options = {"batch_size": batch_size, "shuffle": is_train, "seed": seed}
+        parts.append(Windows.of_table(table, starts, all_starts=all_starts, **options))
     return parts[0], parts[1], parts[2]
 
 
@@ -258,18 +277,35 @@ def _report_short(table, starts, short, ends=None):
     warnings.warn(f"{message} They are left out; short='pad' keeps those that are too short.", stacklevel=3)
 
 
+def _report_phases(task, stride):
+    """Warn of a stride that passes over phases of the season."""
+    season = task.season_length or 1
+    phases = season // math.gcd(stride, season)
+    if phases == season:
+        return
+    others = [one for one in range(1, stride + season) if math.gcd(one, season) == 1]
+    warnings.warn(
+        f"With stride={stride} and season_length={season} the windows begin in {phases} of the {season} phases of the "
+        "season, and what is learnt from them holds for these alone. Pass a stride without a common factor, such as "
+        f"{min(others, key=lambda one: abs(one - stride))}, unless you forecast from these phases only.",
+        stacklevel=3,
+    )
+
+
 def _border(layout, share, name, ends) -> np.ndarray:
     """Return the row of each series at which the share begins; `ends` is where the next split begins."""
     if isinstance(share, str | date | np.datetime64):
         try:
-            moment = pd.Timestamp(share)
-            if moment.tzinfo is None:
+            is_time = isinstance(layout.grid, pd.DatetimeIndex)
+            moment = pd.Timestamp(share) if is_time else int(share)
+            if is_time and moment.tzinfo is None:
                 moment = moment.tz_localize(layout.grid.tz, nonexistent="shift_forward", ambiguous=True)
             return np.clip(layout.rows_at(int(layout.grid.searchsorted(moment))), layout.begins, ends)
         except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(
                 f"`{name}` is no date on the time axis, which begins with {layout.grid[0]}. Received: {share!r}. Write "
-                "it as '2014-01-01', with a time zone only if the table has one, or pass a fraction or number of rows."
+                "it as '2014-01-01', with a time zone only if the table has one, or as '2014' on an axis of whole "
+                "numbers; or pass a fraction or number of rows."
             ) from error
     is_count = isinstance(share, int | np.integer) and not isinstance(share, bool)
     if not (is_count and share >= 0) and not (isinstance(share, float | np.floating) and 0 <= share < 1):

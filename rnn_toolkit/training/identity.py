@@ -17,7 +17,7 @@ import numpy as np
 from rnn_toolkit.networks.optimization import schedule_of, single_optimizers
 from rnn_toolkit.training.snapshots import random_state, set_random_state
 
-NAMING = ("name", "module", "build_config")  # keys of a config that say nothing about what is computed
+NAMING = ("name", "module", "build_config", "padded")  # keys of a config that say nothing about what is computed
 FORMAT = 2  # of an identity; before 2, layers were referred to by their names
 FUNCTIONAL = {"layers", "input_layers", "output_layers"}  # keys of the config of a functional model
 SAMPLE_ROWS = 64  # of each array or batch

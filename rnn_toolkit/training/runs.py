@@ -39,6 +39,7 @@ class Run(keras.callbacks.Callback):
         self.seed = int(np.random.randint(2**31))  # drawn from the global state, which `set_random_seed` sets
         self._folder = self._snapshots = self._identity = self._restored = self._signal = None
         self._logs, self._before, self._elapsed, self._cost, self._warned = {}, None, 0.0, 0.0, False
+        self._random = None  # the state of the generators behind the steps that are skipped
         self.skipped = 0  # steps at the beginning of this epoch that an earlier call has done
 
     @property
@@ -123,8 +124,7 @@ class Run(keras.callbacks.Callback):
             callback.set_model(model)
             callback.set_params({"epochs": self.epochs, "steps": None, "verbose": 0})
             callback.on_train_begin()
-        self.set_model(model)
-        self._build()
+        self.build(model)
         self._restore()
         self._write_history()  # a kill behind the last snapshot may have come before it
         for callback in self.resumable():
@@ -147,7 +147,6 @@ class Run(keras.callbacks.Callback):
     # What Keras calls.
 
     def on_train_begin(self, logs=None):
-        self._build()
         if self._restored is not None:
             self._restore()
         elif self._snapshots is not None:
@@ -177,6 +176,9 @@ class Run(keras.callbacks.Callback):
         # What a validation changes: it resets the metrics, and recurrent layers draw from their seeds even there. A run
         # that is stopped within it goes on from its beginning.
         model = self.model
+        if self._random is not None:  # no step of this epoch was left to train
+            set_random_state(self._random)
+            self._random = None
         self._before = {
             "metrics": _values(model.metrics_variables),
             "random": random_state(),
@@ -279,9 +281,13 @@ class Run(keras.callbacks.Callback):
                 f"The run does not know the state of {', '.join(forgotten)}, which begins anew.", stacklevel=2
             )
 
-    def _build(self):
-        """Make the variables of optimizer and metrics, which Keras makes in the first step on TensorFlow."""
-        model = self._model
+    def build(self, model):
+        """Make the variables of optimizer and metrics.
+
+        On TensorFlow Keras makes them in the first step. Elsewhere its `fit` begins the data once for that, which on
+        PyTorch draws a number that no later `fit` of the model draws.
+        """
+        self.set_model(model)
         if self.feed is not None:
             model._symbolic_build(data_batch=self.feed[0])
         elif not model.optimizer.built:
@@ -300,17 +306,20 @@ class Run(keras.callbacks.Callback):
     def _skip(self, steps):
         """Take the next steps without training, as they are done."""
         model, train_function, logs = self._model, self._model.train_function, dict(self._logs)
+        self._random = self._restored["random"]
         left = math.ceil(steps / model.steps_per_execution)
 
         def skipping(*arguments):  # the data, an iterator or a list of batches; on JAX the state comes first
             nonlocal left
             if not left:
-                model.train_function = train_function
+                model.train_function, self._random = train_function, None
                 return train_function(*arguments)
             left -= 1
             if not isinstance(arguments[-1], list):
                 for _ in range(model.steps_per_execution):
                     next(arguments[-1], None)
+            if not left:  # an epoch that begins or ends draws from PyTorch's generator, and data may from others
+                set_random_state(self._random)
             return (logs, arguments[0]) if len(arguments) == 2 else logs
 
         model.train_function = skipping

@@ -169,8 +169,6 @@ def random_state() -> dict:
         state["tensorflow"] = sys.modules["tensorflow"].random.get_global_generator().state.numpy()
     if keras.backend.backend() == "torch":
         state["torch"] = sys.modules["torch"].get_rng_state().numpy()
-    if keras.backend.backend() == "torch":
-        state["torch"] = sys.modules["torch"].get_rng_state().numpy()
     return state
 
 
@@ -182,9 +180,6 @@ def set_random_state(state: dict) -> None:
     np.random.set_state(tuple(state["numpy"]))
     if "tensorflow" in state and keras.backend.backend() == "tensorflow":
         sys.modules["tensorflow"].random.get_global_generator().state.assign(state["tensorflow"])
-    if "torch" in state and keras.backend.backend() == "torch":
-        torch = sys.modules["torch"]
-        torch.set_rng_state(torch.from_numpy(state["torch"]))
     if "torch" in state and keras.backend.backend() == "torch":
         sys.modules["torch"].set_rng_state(sys.modules["torch"].from_numpy(state["torch"]))
 

@@ -150,6 +150,7 @@ def train(
             x, y, weight = run.feed, None, None
         stack.enter_context(run.signals())
         try:
+            run.build(model)
             model.fit(
                 x,
                 y,

@@ -36,6 +36,8 @@ import pandas as pd
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow
+elif keras.backend.backend() == "torch":
+    import torch
 
 import rnn_toolkit as rt
 from rnn_toolkit.training.callbacks import AveragedWeights, BestModel, EarlyStopping, ReduceLROnPlateau
@@ -67,6 +69,8 @@ class Draws(keras.callbacks.Callback):
         keras.random.uniform(())
         if keras.backend.backend() == "tensorflow":
             tensorflow.random.get_global_generator().uniform(())
+        elif keras.backend.backend() == "torch":
+            torch.rand(())
 
 
 def optimize_graphs(wanted: bool) -> None:
@@ -116,7 +120,7 @@ def outcome(model, history, run_dir=None) -> dict[str, np.ndarray]:
     for part, table in tables.items():
         found |= {f"{part} {column}": table[column].to_numpy() for column in table.columns.drop("seconds")}
     state = random_state()
-    found |= {f"random {name}": state[name] for name in ("keras", "tensorflow") if name in state}
+    found |= {f"random {name}": state[name] for name in ("keras", "tensorflow", "torch") if name in state}
     found |= {"random python": np.array(state["python"][1]), "random numpy": np.append(*state["numpy"][1:3])}
     if run_dir is not None:
         best = keras.saving.load_model(Path(run_dir) / "best.keras")

@@ -11,11 +11,11 @@ import argparse
 import os
 import time
 
-# Read when the backend is imported, below.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+if __name__ == "__main__":  # read when the backend is imported, below
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import keras
 import numpy as np
@@ -768,7 +768,7 @@ def alarms(report) -> list[str]:
 
 def trained(model, train, validation, *, epochs=60, monitor=True):
     """Train until it no longer improves, and return the history."""
-    callbacks = [*rt.default_callbacks(patience=8), *([rt.Monitor()] if monitor else [])]
+    callbacks = [*rt.default_callbacks(patience=6), *([rt.Monitor()] if monitor else [])]
     return rt.train(model, train, validation, epochs=epochs, callbacks=callbacks, progress=None)
 
 

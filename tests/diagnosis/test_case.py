@@ -8,8 +8,10 @@ from diagnosis.cases import CODES, LABELS, X, Y, case_of, classes_of, gru, outpu
 
 from rnn_toolkit.diagnosis import case as case_module
 from rnn_toolkit.diagnosis.case import Case
+from rnn_toolkit.diagnosis.dry_runs import fresh_model
 from rnn_toolkit.diagnosis.layer_health import layer_statistics
 from rnn_toolkit.diagnosis.thresholds import limits
+from rnn_toolkit.networks.probing import numpy
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,7 @@ def case():
 
 def test_rows_and_batches_come_by_split(case):
     assert {split: len(sample) for split, sample in case.samples.items()} == {"training": 60, "validation": 20}
-    assert case.batches["training"][0][0].shape == (60, 12, 2)
+    assert {x.shape for some in case.batches.values() for x, _, _ in some} == {(20, 12, 2)}  # compiled once
     assert set(case_of((X, Y)).samples) == {"training"}
     assert case_of((X, Y)).validation is None
 
@@ -40,9 +42,9 @@ def test_batches_of_texts_are_padded_to_one_width():
 def test_a_measurement_is_made_once_and_is_that_of_the_public_function(case, monkeypatch):
     calls = []
     monkeypatch.setattr(case_module, "compiled", lambda model: calls.append(model))
-    pd.testing.assert_frame_equal(case.statistics, layer_statistics(case.model, X))
+    pd.testing.assert_frame_equal(case.statistics, layer_statistics(case.model, X[:20]))
     assert case.statistics is case.statistics and calls == []
-    assert case.received("training").shape == (60, 12, 2)
+    assert case.received("training").shape == (20, 12, 2)
     assert case_of((X, Y)).received("training") is None
 
 
@@ -101,3 +103,64 @@ def test_what_a_training_has_spoilt_is_tried_again_from_a_fresh_start():
 def test_a_fresh_model_is_the_model_itself_before_training():
     case = case_of((X, Y))
     assert case.fresh is case.model
+
+
+def test_without_a_constant_a_training_has_learnt_by_what_its_loss_fell():
+    below_zero = {"constants": {"other": np.nan}, "losses": {}}
+    assert trained_case({"loss": [1.0, -0.5], "val_loss": [1.0, -0.5]}, **below_zero).has_learnt
+    assert not trained_case({"loss": [-1.0, -1.1], "val_loss": [-1.0, -1.1]}, **below_zero).has_learnt
+
+
+def test_losses_below_zero_have_no_parts():
+    case = outputs_case([[1.0, 0.0]] * 4, [[1.0, 0.0]] * 4, loss="cosine_similarity")
+    assert case.losses["training"] == pytest.approx(-1) and case.constant_losses == {}
+
+
+def test_outputs_tell_something_if_the_targets_of_other_rows_fit_worse():
+    y = np.tile([[0.0], [1.0]], (10, 1))
+    assert outputs_case(y, y, loss="mse").tells("training")
+    assert outputs_case(9 + 3 * y, y, loss=lambda y, out: keras.ops.square(out - 9 - 3 * y)[:, 0]).tells("training")
+    assert not outputs_case(np.full((20, 1), 0.5), y, loss="mse").tells("training")
+
+
+def test_what_was_fitted_stays_in_a_model_that_starts_anew():
+    scaler, words = keras.layers.Normalization(), keras.layers.Embedding(9, 2, trainable=False)
+    scaler.adapt(np.full((4, 1), 7.0) + np.arange(4)[:, None])
+    model = keras.Sequential([keras.Input((1,)), scaler, keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    fresh = fresh_model(model)
+    assert float(numpy(fresh.layers[0].mean)[0, 0]) == 8.5
+    assert numpy(fresh.layers[1].kernel) != numpy(model.layers[1].kernel)
+    model = keras.Sequential([keras.Input((3,)), words, keras.layers.GRU(2)])
+    model.compile("adam", "mse")
+    words.set_weights([np.arange(18.0).reshape(9, 2)])
+    assert numpy(fresh_model(model).layers[0].embeddings)[8].tolist() == [16, 17]
+
+
+@pytest.fixture
+def unhurried(monkeypatch):
+    """Let a batch be learnt on a busy machine, too."""
+    monkeypatch.setitem(case_module.overfit_one_batch.__kwdefaults__, "seconds", 60)
+
+
+def test_a_model_of_a_fixed_batch_size_is_given_full_batches_of_it(unhurried):
+    model = keras.Sequential([keras.Input(batch_shape=(16, 12, 2)), keras.layers.GRU(4), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    case = Case(model, (X, Y), (X, Y), None, limits())
+    assert {len(x) for some in case.batches.values() for x, _, _ in some} == {16}
+    assert case.overfit.attrs["overfits"] and np.isfinite(case.rates.attrs["suggestion"])
+
+
+class OwnStep(keras.Model):
+    """A training step as it is often written: for two parts, and nothing else."""
+
+    def train_step(self, *given):
+        x, y = given[-1]
+        return super().train_step(*given[:-1], (x, y))
+
+
+def test_a_training_step_of_ones_own_gets_what_fit_gives_it(unhurried):
+    inputs = keras.Input((12, 2))
+    model = OwnStep(inputs, keras.layers.Dense(1)(keras.layers.GRU(8)(inputs)))
+    model.compile("adam", "mse")
+    assert Case(model, (X, Y), None, None, limits()).overfit.attrs["overfits"]

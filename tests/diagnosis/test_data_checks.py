@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from diagnosis.cases import CODES, LABELS, RANDOM, X, Y, case_of, classes_of
+from diagnosis.cases import CODES, LABELS, RANDOM, X, Y, case_of, classes_of, outputs_case
 
 import rnn_toolkit as rt
 from rnn_toolkit.diagnosis import data_checks
@@ -123,3 +123,26 @@ def test_a_season_beyond_the_window_is_found():
     assert "A linear model that sees 16 steps back, not 4," in finding.evidence
     rows = np.lib.stride_tricks.sliding_window_view(series, 13).astype("float32")
     assert data_checks.look_back(case_of((rows[:, :12, None], rows[:, 12:]))) is None
+
+
+def test_zeros_in_between_are_values_and_no_padding():
+    comes_and_goes = (RANDOM.random((200, 12, 1)) < 0.3).astype("float32")
+    y = comes_and_goes.mean(axis=1)
+    assert (comes_and_goes[:, :2] == 0).all(axis=(1, 2)).mean() > 0.3
+    assert data_checks.padding_side(case_of((comes_and_goes, y))) is None
+    from_zero = RANDOM.integers(0, 9, (60, 6)).astype("int32")
+    assert data_checks.padding_side(classes_of((from_zero, LABELS))) is None
+
+
+def test_words_that_are_seldom_names_need_no_weights():
+    tags = np.zeros((60, 6), "int32")
+    tags[::4, 2] = 1
+    case = outputs_case(np.full((60, 6, 2), 0.5), tags, loss="sparse_categorical_crossentropy")
+    assert data_checks.class_imbalance(case) is None
+
+
+def test_targets_under_a_loss_of_ones_own_are_not_judged_by_their_size():
+    def own(y, outputs):
+        return keras.ops.mean(keras.ops.square(y - 400 - outputs), axis=-1)
+
+    assert data_checks.target_scale(outputs_case([[0.0], [1.0]], [[399.0], [401.0]], loss=own)) is None

@@ -42,13 +42,15 @@ def test_a_diagnosis_changes_nothing_behind_an_error(monkeypatch):
     def broken(case):
         case.model.layers[0].cell.kernel.assign(np.zeros((2, 12)))
         case.model.layers[0].stray = 1
-        raise RuntimeError("it broke")
+        raise RuntimeError("it \n\x1b[1mbroke\x1b[0m\n\nArguments received by GRU.call():")
 
     for name in CHECKS:
         monkeypatch.setitem(CHECKS, name, (lambda case: None, ""))
     monkeypatch.setitem(CHECKS, "input scale", (broken, ""))
     report = rt.diagnose(model, (X, Y))
     assert report.attrs["skipped"] == {"input scale": "RuntimeError: it broke"}
+    assert report.attrs["failed"] == ["input scale"]
+    assert "Nothing found by 31 checks; 1 more could not be run, so this is no clean bill of health." in repr(report)
     assert state_of(model) == before
 
 

@@ -269,3 +269,11 @@ def test_a_model_whose_steps_cannot_be_seen_is_refused(stack, shape):
 def test_rows_that_do_not_match_are_refused():
     with pytest.raises(ValueError, match=r"have \[1, 2\] rows. They need the same number"):
         gradient_flow(compiled(linear()), rows([0, 0, 1]), np.zeros((2, 1)))
+
+
+def test_a_penalty_on_the_weights_does_not_hinder():
+    layer = keras.layers.GRU(2, kernel_regularizer="l2", name="rnn")
+    model = keras.Sequential([keras.Input((3, 1)), layer, keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    flow = gradient_flow(model, np.ones((2, 3, 1), "float32"), np.ones((2, 1), "float32"))
+    assert (flow["rnn"] > 0).all() and layer.cell.kernel.regularizer is not None

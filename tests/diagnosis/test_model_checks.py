@@ -40,6 +40,16 @@ def test_frozen_layers_are_named_while_they_are_as_drawn():
     assert model_checks.frozen_layers(case).severity == "error"
 
 
+def test_the_remedy_for_a_frozen_layer_names_what_the_model_knows_by_name():
+    both = keras.layers.Bidirectional(keras.layers.GRU(4), name="both")
+    model = keras.Sequential([keras.Input((12, 2)), both, keras.layers.Dense(1)])
+    both.trainable = False
+    model.compile("adam", "mse")
+    remedy = model_checks.frozen_layers(Case(model, (X, Y), None, None, limits())).remedy
+    exec(remedy.split("`")[1], {"model": model})
+    assert len(model.trainable_variables) == 8
+
+
 @pytest.mark.parametrize(
     ("check", "column", "value", "words"),
     [

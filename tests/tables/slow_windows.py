@@ -143,35 +143,32 @@ class SlowWindows:
             return sum(head) / len(head)
         return self.level(name, target, lambda one, column: statistics.fmean(self.training(one, column)))
 
-    def size_of(self, values):
-        """Return the scale of a list of values, None where one is missing."""
+    def size_of(self, values, usual=None):
+        """Return the scale of a list of values, None where one is missing; `usual` is that of other series."""
         there = [value for value in values if value is not None]
-        season = self.task.season_length
-        if season is None:
-            return statistics.pstdev(there) or 1.0
-        season = season if season < len(values) else 1
-        pairs = [
-            (one, other)
-            for one, other in zip(values[:-season], values[season:], strict=True)
-            if None not in (one, other)
-        ]
-        differences = [abs(one - other) for one, other in pairs]
-        return (sum(differences) / len(differences) if differences else 0.0) or 1.0
+        if self.task.season_length is not None:
+            for lag in (self.task.season_length, 1):
+                pairs = [pair for pair in zip(values, values[lag:], strict=False) if None not in pair]
+                differences = [abs(one - other) for one, other in pairs]
+                if any(differences):
+                    return sum(differences) / len(differences)
+        level = abs(statistics.fmean(there))
+        return statistics.pstdev(there) or (usual and min(level or usual, usual))
 
     def scale(self, name, target):
-        first = self.first[name]
-        if name not in self.seen:
-            head = [
-                self.value(name, target, at)
-                for at in range(first, min(first + self.task.lookback, max(self.table[name]) + 1))
-            ]
-            if any(value is not None for value in head):
-                return self.size_of(head)
-
-        def of_training(one, column):
-            return self.size_of([self.value(one, column, at) for at in range(self.first[one], self.train_ends[one])])
-
-        return self.level(name, target, of_training)
+        first, task = self.first[name], self.task
+        trained = {
+            one: [self.value(one, target, at) for at in range(self.first[one], self.train_ends[one])]
+            for one in self.seen
+            if self.training(one, target)
+        }
+        usual = statistics.median(filter(None, map(self.size_of, trained.values())))
+        scales = {one: self.size_of(values, usual) for one, values in trained.items()}
+        usual = statistics.median(scales.values())
+        head = [self.value(name, target, at) for at in range(first, first + task.lookback) if at in self.table[name]]
+        if name not in self.seen and any(value is not None for value in head):
+            return self.size_of(head, usual)
+        return scales.get(name, usual)
 
     def filled(self, name, column, position):
         if column in self.task.static:

@@ -50,10 +50,30 @@ def test_business_days_with_a_holiday_each_week_are_no_calendar_days():
         (pd.date_range("2024", periods=60, freq="3W-SAT"), "3W-SAT"),
         (pd.date_range("2024", periods=60, freq="MS") + pd.Timedelta(days=14), "MS"),
         (pd.date_range("2024", periods=60, freq="2MS", tz="Europe/Berlin") + pd.Timedelta(days=9), "2MS"),
+        (pd.date_range("2024-01-15", periods=60, freq="SMS"), "SMS-15"),
+        (pd.date_range("2024-01-31", periods=60, freq="SME", tz="Africa/Cairo"), "SME-15"),
+        (pd.date_range("2024", periods=60, freq="D", tz="UTC").tz_convert("Asia/Tokyo"), "D"),
+        (pd.date_range("2024-03", periods=60, freq="D", tz="UTC").tz_convert("Europe/Berlin"), "24h"),
     ],
 )
 def test_a_frequency_that_pandas_does_not_guess_is_read_off(times, frequency, drop):
     assert infer_frequency(times.delete(drop)) == frequency
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize(
+    ("first", "zone", "second"),
+    [
+        ("2018-11-04 01:00", "America/Sao_Paulo", "2018-11-05 00:00"),  # midnight was skipped
+        ("2024-03-31 03:00", "Europe/Berlin", "2024-04-01 03:00"),  # two o'clock was, which is not theirs
+        ("2024-03-31 03:00", "Europe/Berlin", "2024-04-01 02:30"),
+    ],
+)
+def test_days_that_begin_behind_a_skipped_hour_go_on_at_their_own_time(rows, first, zone, second):
+    if rows == 1 and second.endswith("02:30"):
+        pytest.skip("one row does not tell")
+    first, second = pd.Timestamp(first, tz=zone), pd.Timestamp(second, tz=zone)
+    assert regular_axis(first, [first, second][rows - 1], "D", after=2 - rows)[[0, 1]].tolist() == [first, second]
 
 
 def test_months_that_are_not_on_one_day_are_refused():
@@ -170,7 +190,9 @@ def test_row_numbers_beside_a_column_of_timestamps_are_refused():
     ],
 )
 def test_row_numbers_beside_a_column_of_dates_in_any_writing_are_refused(dates):
-    with pytest.raises(ValueError, match=r"row numbers, although column 'day' holds .*`time='day'`.*pd\.to_datetime"):
+    with pytest.raises(
+        ValueError, match=r"row numbers, although column 'day' holds .*`time='day'`.*set_index\('day'\).*to_datetime"
+    ):
         time_index(frame_at(range(3), day=dates), ForecastTask("load", 1, 1))
 
 
@@ -191,6 +213,13 @@ def test_row_numbers_beside_a_column_of_other_things_are_an_axis(words):
 def test_times_that_are_neither_timestamps_nor_whole_numbers_are_refused(times):
     with pytest.raises(TypeError, match=r"The index must hold timestamps or whole numbers.*Convert it with"):
         time_index(frame_at(pd.Index(times)), ForecastTask("load", 1, 1))
+
+
+def test_years_that_became_floats_are_told_to_become_whole_and_not_timestamps():
+    with pytest.raises(
+        TypeError, match=r"Received: float64, such as .*1990\.0\)?\. Convert it with `\.astype\(int\)`, or name"
+    ):
+        time_index(frame_at(pd.Index([1990.0, 1991.0])), ForecastTask("load", 1, 1))
 
 
 def test_timestamps_among_other_objects_are_refused():

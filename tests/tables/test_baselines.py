@@ -188,6 +188,36 @@ def test_scale_of_a_table_without_training_rows_counts_up_to_its_first_target():
     assert mase_scales(later.table, later.starts).item() == (2 + 4) / 2
 
 
+@pytest.mark.parametrize("season_length", [None, 2])
+def test_a_series_that_never_moves_in_training_has_no_scale(season_length):
+    frame = pd.DataFrame(
+        {"name": list("aaaaabbbbb"), "hour": [*range(5)] * 2, "load": [3.0, 3, 3, 3, 8, 1, 2, 4, 7, 8]}
+    )
+    task = ForecastTask("load", 1, 2, time="hour", series="name", season_length=season_length)
+    test = split_by_time(frame, task, validation=0, test=1)[2]
+    flat, moving = mase_scales(test.table, test.starts)[:, 0]
+    assert np.isnan(flat) and moving == (2.0 if season_length is None else 4.0)  # 1 + 2 + 3 over 3, 3 + 5 over 2
+
+
+def test_nlinear_does_not_move_a_series_that_never_moved_and_follows_one_that_begins_to():
+    frame = pd.DataFrame({"name": ["up"] * 20 + ["flat"] * 20, "hour": [*range(20)] * 2})
+    frame["load"] = np.where(frame.name == "up", 5.0 * frame.hour, 100.0)
+    frame.loc[39, "load"] = 200.0
+    test = split_by_time(frame, ForecastTask("load", 1, 2, time="hour", series="name"), validation=0, test=2)[2]
+    flat = baseline_forecasts("nlinear", test.table, test.starts)[-2:, 0, 0]
+    assert flat == pytest.approx([100, 100], abs=0.01)
+    frame.loc[38, "load"] = 200.0  # now the last window sees a step, which goes on as those of the other series do
+    test = split_by_time(frame, ForecastTask("load", 1, 2, time="hour", series="name"), validation=0, test=2)[2]
+    assert baseline_forecasts("nlinear", test.table, test.starts)[-1, 0, 0] != pytest.approx(200, abs=1)
+
+
+def test_baselines_and_scales_of_a_high_level_are_those_without_it():
+    values = np.array([1.0, 9, 2, 8, 3, 9, 2, 7, 1, 8, 2, 9])
+    for name in ("naive", "seasonal_naive", "drift", "nlinear"):
+        low, high = (of_table(name, level + values, season_length=2) for level in (0, 2e9))
+        assert high + (2e9 + values[:-2].mean()) == pytest.approx(low.astype("float64") + 2e9, abs=1e-5)
+
+
 @pytest.mark.filterwarnings("ignore:None of the series in column")
 def test_scale_of_a_series_never_seen_is_its_own():
     frame = pd.DataFrame({"name": "old", "hour": range(6), "load": [0.0, 9.0, 1.0, 8.0, 3.0, 7.0]})

@@ -10,6 +10,7 @@ from benchmarks.m4_hourly import add_naive2, naive2, owa
 from rnn_toolkit import datasets
 from rnn_toolkit.tables.evaluation import backtest, score
 from rnn_toolkit.tables.layers import RawUnits
+from rnn_toolkit.tables.models import build_forecaster
 from rnn_toolkit.tables.task import ForecastTask
 from rnn_toolkit.tables.windows import Windows, split_by_time
 
@@ -86,6 +87,17 @@ def test_backtest_keeps_timestamps_and_their_time_zone():
     assert table["time"].iloc[:2].tolist() == index[16:18].tolist()
 
 
+def test_windows_of_ids_under_another_type_are_judged():
+    rows = pd.DataFrame({"t": [*range(20)] * 2, "shop": [1] * 20 + [2] * 20, "load": np.arange(40.0) % 7})
+    rows["sky"] = rows["t"] % 2 == 0
+    task = ForecastTask("load", 2, 4, time="t", series="shop", observed="sky")
+    model = build_forecaster(Windows(rows, task), [keras.layers.GlobalAveragePooling1D()], patch_length=1)
+    other = Windows(rows.astype({"shop": float, "sky": "category"}), task)
+    assert backtest(model, other, baselines=()).predicted.equals(
+        backtest(model, Windows(rows, task), baselines=()).predicted
+    )
+
+
 def test_shuffled_windows_are_judged_in_the_order_of_their_origins():
     train = split(COUNT, TASK)[0]
     table = backtest(repeat_last(train), train, baselines=())
@@ -123,6 +135,16 @@ def test_series_are_told_apart_and_keep_their_names():
     assert table["time"].tolist() == [10, 11, 8, 9]
     assert table["actual"].tolist() == table["drift"].tolist() == [10, 11, 80, 90]
     assert table["scale"].tolist() == [1, 1, 10, 10]
+
+
+def test_actual_is_the_number_of_the_table_and_forecasts_of_a_high_level_are_exact():
+    frame = pd.DataFrame({"load": 2e9 + 0.1 + np.arange(20.0)})
+    for carry in (False, True):
+        test = split(frame, TASK)[2]
+        table = backtest(repeat_last(test, carry=carry), test, baselines=("naive", "drift"))
+        assert table["actual"].tolist() == frame["load"].iloc[table["time"]].tolist()
+        assert np.allclose(table["predicted"], frame["load"].iloc[table["cutoff"]], rtol=0, atol=1e-5)
+        assert np.allclose(table["drift"], table["actual"], rtol=0, atol=1e-5)
 
 
 def test_seasonal_naive_is_left_out_without_a_season():
@@ -261,6 +283,25 @@ def test_smape_runs_from_0_to_200_and_is_0_where_both_are_0():
 
 def test_every_row_is_divided_by_its_own_scale():
     assert score(rows(actual=[0.0, 0.0], predicted=[3.0, 3.0], scale=[1.0, 3.0]))["MASE"].item() == 2
+
+
+def test_rows_without_a_scale_are_left_out_of_mase_and_named():
+    table = rows(series=["moves", "moves", "rests"], actual=0.0, predicted=[2.0, 4.0, 1e9], scale=[2.0, 2.0, np.nan])
+    with pytest.warns(UserWarning, match=r"MASE leaves out 1 of 3 rows, .* does not move in training: 'rests'\."):
+        assert score(table)["MASE"].tolist() == [1.5]
+    with pytest.warns(UserWarning, match="'rests'"):
+        assert np.isnan(score(table, by="series").loc[("rests", "model"), "MASE"])
+    with pytest.warns(UserWarning, match="does not move in training: 'not named'"):
+        score(table.drop(columns="series"))
+
+
+def test_one_series_flat_in_training_does_not_swamp_the_pooled_mase():
+    frame = pd.DataFrame(
+        {"shop": ["a"] * 12 + ["b"] * 12, "day": [*range(12)] * 2, "load": [5.0] * 11 + [1e6, *range(12)]}
+    )
+    test = split(frame, ForecastTask("load", 1, 2, time="day", series="shop"), test=2)[2]
+    with pytest.warns(UserWarning, match="does not move in training: 'a'"):
+        assert score(backtest(repeat_last(test), test, baselines=()))["MASE"].item() == 1
 
 
 def test_quantile_scores_are_those_worked_out_by_hand():

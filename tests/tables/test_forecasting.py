@@ -195,13 +195,28 @@ def test_the_axis_goes_on_as_it_came(name, where):
     fitted = rt.Windows(shape(frame[:20]), task).preparation
     model = repeats_nothing(type(fitted).from_dict(json.loads(json.dumps(fitted.to_dict()))))
     result = rt.forecast(model, shape(frame[:26]))
-    pd.testing.assert_frame_equal(result, shape(frame[26:].assign(y=np.float32(0))), check_freq=False)
+    pd.testing.assert_frame_equal(result, shape(frame[26:].assign(y=0.0)), check_freq=False)
     assert rt.forecast(model, shape(frame[20:26])).equals(result)  # recent rows only
     again = rt.forecast(
         model, pd.concat([shape(frame[:22]), rt.forecast(model, shape(frame[:22]))], ignore_index=False)
     )
     assert shape(result).equals(shape(again))
     assert len(rt.Windows.after_training(shape(frame), fitted).starts) == 7
+
+
+def test_numbers_that_grow_out_of_their_type_are_not_wrapped():
+    frame = pd.DataFrame({"y": np.arange(30.0)}, index=np.arange(96, 126, dtype="int8"))
+    model = repeats_nothing(rt.Windows(frame, rt.ForecastTask("y", horizon=4, lookback=5)).preparation)
+    assert rt.forecast(model, frame).index.tolist() == [126, 127, 128, 129]
+
+
+def test_a_model_that_has_diverged_forecasts_an_error(weekly, days):
+    model = keras.models.clone_model(weekly)
+    model.set_weights([np.full_like(weight, np.nan) for weight in weekly.get_weights()])
+    with pytest.raises(ValueError, match="The model forecasts NaN or infinity in 3 of 3 values: its training diverged"):
+        rt.forecast(model, days)
+    with pytest.raises(ValueError, match="The model forecasts NaN or infinity"):
+        rt.conformalize(model, rt.Windows(days, raw_units_of(model).preparation), level=50)
 
 
 def test_zones_of_another_name_and_the_same_clock_are_one(days):
@@ -261,6 +276,201 @@ def test_future_rows_may_come_in_any_order_and_with_more_than_needed(of_shops, s
     pd.testing.assert_frame_equal(
         rt.forecast(of_shops, shops, future=mixed), rt.forecast(of_shops, shops, future=coming(shops))
     )
+
+
+@pytest.fixture(scope="module")
+def of_prices(shops):
+    """Return shops by number in local time, whose promotion is known, too, and a model that forecasts the price."""
+    frame = shops.assign(
+        shop=shops.shop.map({"corner": 1, "mall": 2}), hour=shops.hour.dt.tz_localize("Europe/Berlin"), sky="sun",
+        promotion=np.where(shops.promotion == 0, "yes", "no"), price=np.arange(80.0),
+    )  # fmt: skip
+    task = rt.ForecastTask("sales", 4, 8, time="hour", series="shop", known=("price", "promotion"))
+    return frame, shows_prices_ahead(rt.Windows(frame, task).preparation)
+
+
+def shows_prices_ahead(preparation) -> keras.Model:
+    """Return a model whose forecasts of all steps are the standardised prices of those steps."""
+
+    class Shown(keras.layers.Layer):
+        def call(self, inputs):  # sales, price, two numbers for the promotion, the price four rows ahead, ...
+            return inputs[:, -4:, 4:5]
+
+    layer = RawUnits(Shown(), preparation, normalization=None)
+    return keras.Sequential([keras.Input((preparation.task.lookback, len(preparation.channels))), layer])
+
+
+def to_come(frame) -> pd.DataFrame:
+    """Return six rows a shop behind the table: prices 100 to 105 and 200 to 205."""
+    hours = pd.date_range(frame.hour.max(), periods=7, freq="h")[1:]
+    table = [(shop, hour, 100.0 * shop + step, "no") for shop in (1, 2) for step, hour in enumerate(hours)]
+    return pd.DataFrame(table, columns=["shop", "hour", "price", "promotion"])
+
+
+FUTURES = {
+    "as it should be": lambda future, frame: future,
+    "unsorted": lambda future, frame: future.sample(frac=1, random_state=0),
+    "with an index of its own": lambda future, frame: future.set_axis([7] * len(future)),
+    "with other series": lambda future, frame: pd.concat([future, future.assign(shop=9), future.assign(shop=np.nan)]),
+    "overlapping with the past": lambda future, frame: pd.concat([frame[future.columns], future]),
+    "with the past twice": lambda future, frame: pd.concat([frame[future.columns], frame[future.columns], future]),
+    "at times between": lambda future, frame: pd.concat([future, future.assign(hour=future.hour + HALF, price=-1.0)]),
+    "in UTC": lambda future, frame: future.assign(hour=future.hour.dt.tz_convert("UTC")),
+    "in New York": lambda future, frame: future.assign(hour=future.hour.dt.tz_convert("America/New_York")),
+    "in other units": lambda future, frame: future.assign(hour=future.hour.dt.as_unit("ns")),
+    "with other columns": lambda future, frame: future.assign(sales=np.nan, note="x", rain="a"),
+    "ids as floats": lambda future, frame: future.assign(shop=future.shop.astype(float)),
+    "ids as text": lambda future, frame: future.assign(shop=future.shop.astype(str)),
+    "ids as categories": lambda future, frame: future.astype({"shop": "category"}),
+    "fewer categories": lambda future, frame: future.astype({"promotion": "category"}),
+    "one more category": lambda future, frame: future.assign(promotion=["maybe", *future.promotion[1:]]),
+    "prices as objects": lambda future, frame: future.astype({"price": object}),
+    "whole prices": lambda future, frame: future.astype({"price": "Int64"}),
+    "keys in the index": lambda future, frame: future.set_index(["shop", "hour"]),
+}
+HALF = pd.Timedelta(minutes=30)
+
+
+@pytest.mark.parametrize("name", FUTURES)
+def test_of_a_future_is_taken_what_is_needed(name, of_prices):
+    frame, model = of_prices
+    result = rt.forecast(model, frame, future=FUTURES[name](to_come(frame), frame))
+    mean, deviation = raw_units_of(model).preparation.moments["price"]
+    assert (result.sales * deviation + mean).tolist() == pytest.approx([100, 101, 102, 103, 200, 201, 202, 203])
+    assert result.shop.tolist() == [1] * 4 + [2] * 4
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda future: future.to_numpy(), TypeError, "`future` must be a pandas DataFrame. Received: ndarray"),
+        (lambda future: future.iloc[:0], ValueError, "`future` is empty"),
+        (
+            lambda future: future.assign(hour=future.hour.dt.tz_localize(None)),
+            ValueError,
+            r"`future` does not go on .*datetime64\[.s\], those",
+        ),
+        (lambda future: future.assign(hour=range(12)), ValueError, "`future` does not go on from `frame`: .*int64"),
+        (
+            lambda future: future.assign(hour=future.hour.astype(str)),
+            TypeError,
+            "`future` does not go on .*to_datetime",
+        ),
+        (
+            lambda future: future.assign(hour=future.hour.where(future.shop == 1)),
+            ValueError,
+            "`future`.* lacks a timest",
+        ),
+        (
+            lambda future: future.assign(price="cheap"),
+            ValueError,
+            "`future` does not fit: .*'price' holds text, but num",
+        ),
+        (lambda future: future.assign(promotion=1), ValueError, "`future` does not fit: .*'promotion' holds numbers"),
+        (
+            lambda future: future.assign(price=np.inf),
+            ValueError,
+            "`future` holds an infinite 'price' for 1 at 2024-01-02",
+        ),
+        (lambda future: future[future.shop == 1], ValueError, "`future` lacks 'price' for 2 at 2024-01-02 16:00"),
+        (
+            lambda future: future.assign(hour=future.hour + HALF),
+            ValueError,
+            "`future` lacks 'price' for 1 at .* and 3 mo",
+        ),
+        (
+            lambda future: pd.concat([future, future[2:3]]),
+            ValueError,
+            "`future` has more than one row for 1 at .*18:00",
+        ),
+        (
+            lambda future: pd.concat([future, future.price], axis=1),
+            ValueError,
+            "`future` has more than one column 'price'",
+        ),
+    ],
+)
+def test_a_future_that_does_not_fit_is_told_by_its_name(change, error, message, of_prices):
+    frame, model = of_prices
+    with pytest.raises(error, match=message):
+        rt.forecast(model, frame, future=change(to_come(frame)))
+
+
+def test_a_future_of_unknown_words_alone_is_told(of_prices):
+    frame, model = of_prices
+    with pytest.warns(UserWarning, match="None of the values of `future` in column 'promotion' was there in training"):
+        rt.forecast(model, frame, future=to_come(frame).assign(promotion="nope"))
+
+
+def test_the_time_of_a_future_may_be_a_column_where_that_of_the_table_is_its_index(days):
+    frame = days.assign(price=1.0)
+    model = repeats_last_season(rt.ForecastTask("sales", 3, 14, known="price", season_length=7), frame)
+    future = pd.DataFrame({"price": 1.0, "day": pd.date_range("2024-03-11", periods=3)})
+    assert rt.forecast(model, frame, future=future).sales.tolist() == pytest.approx([0, 1, 2], abs=1e-5)
+    assert rt.forecast(model, frame.to_period("D"), future=future).index.dtype == "period[D]"
+
+
+def shop_with(rows, shop, size) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"shop": shop, "day": np.arange(40 - rows, 40), "sales": size * (1 + np.arange(40 - rows, 40) % 4)}
+    )
+
+
+def test_one_short_series_does_not_block_the_others_and_is_named():
+    task = rt.ForecastTask("sales", 4, 8, time="day", series="shop", season_length=4)
+    whole = pd.concat([shop_with(40, "a", 1.0), shop_with(40, "b", 100.0)])
+    model = repeats_last_season(task, whole)
+    frame = pd.concat([shop_with(3, "new", 7.0), whole, shop_with(7, "c", 9.0)])
+    with pytest.warns(UserWarning, match=r"too few recent rows: series 'new' has 3, series 'c' has 7, and .* back 8"):
+        result = rt.forecast(model, frame, level=None)
+    pd.testing.assert_frame_equal(result, rt.forecast(model, whole))
+    with pytest.raises(ValueError, match=r"too few recent rows: series 'new' has 3, .*Pass at least the last 8 rows"):
+        rt.forecast(model, pd.concat([shop_with(3, "new", 7.0), shop_with(7, "c", 9.0)]))
+
+
+def test_a_short_series_is_padded_as_in_training():
+    task = rt.ForecastTask("sales", 4, 8, time="day", series="shop", season_length=4)
+    frame = pd.concat([shop_with(40, "a", 1.0), shop_with(5, "b", 100.0)])
+    windows = rt.Windows(frame, task, short="pad")
+    assert windows.preparation.padded
+    layer = RawUnits(Spy(), windows.preparation, normalization=None)
+    model = keras.Sequential([keras.Input((8, 3)), layer])
+    assert rt.forecast(model, frame).shop.tolist() == ["a"] * 4 + ["b"] * 4
+    assert layer.core.seen[1, :, 0].tolist() == pytest.approx(
+        [windows.preparation.level[1][0]] * 3 + [400, 100, 200, 300, 400]
+    )
+    assert layer.core.seen[1, :, 1].tolist() == [1, 1, 1, 0, 0, 0, 0, 0]  # sales_missing
+    state = windows.preparation.to_dict()
+    del state["padded"]  # as saved before it was kept
+    assert not type(windows.preparation).from_dict(state).padded
+
+
+class Spy(keras.layers.Layer):
+    """A layer that notes what it is given."""
+
+    def call(self, inputs):
+        self.seen = None if keras.utils.is_keras_tensor(inputs) else np.asarray(inputs)
+        return inputs[:, -4:, :1]
+
+
+def test_a_table_of_another_library_is_told_how_to_come(weekly, days):
+    class Frame:
+        __module__ = "polars.dataframe.frame"
+        __name__ = "DataFrame"
+
+        def to_pandas(self):
+            return days
+
+    Frame.__name__ = "DataFrame"
+    message = r"must be a pandas DataFrame\. Received: DataFrame of polars\. Pass `\.to_pandas\(\)`"
+    for use in (rt.forecast, rt.backtest):
+        with pytest.raises(TypeError, match=f"`frame` {message}"):
+            use(weekly, Frame())
+    with pytest.raises(TypeError, match=f"`frame` {message}"):
+        rt.split_by_time(Frame(), rt.ForecastTask("sales", 3, 14))
+    model = repeats_last_season(rt.ForecastTask("sales", 3, 14, known="price"), days.assign(price=1.0))
+    with pytest.raises(TypeError, match=f"`future` {message}"):
+        rt.forecast(model, days.assign(price=1.0), future=Frame())
 
 
 def test_time_in_the_index_works_with_known_columns(days):
@@ -501,3 +711,20 @@ def test_tables_of_forecasts_can_be_put_together_and_compared(weekly, days):
     one, other = rt.forecast(weekly, days), rt.forecast(weekly, days[:-1])
     assert len(pd.concat([one, other])) == 6 and one.equals(rt.forecast(weekly, days))
     assert (one == one.copy()).all(axis=None) and one.attrs == pd.concat([one, other]).attrs
+
+
+@pytest.mark.parametrize(("quantiles", "interval"), [(None, None), ((0.1, 0.5, 0.9), 80)])
+def test_a_high_level_shifts_the_forecast_and_changes_nothing_else(days, quantiles, interval):
+    task = rt.ForecastTask("sales", horizon=3, lookback=14, season_length=7)
+
+    def ahead(level):
+        keras.utils.set_random_seed(0)
+        model = repeats_last_season(task, days + level, quantiles=quantiles)
+        return rt.forecast(model, days + level, horizon=5, level=interval)
+
+    low = ahead(0)
+    assert np.allclose(low.sales, [0, 1, 2, 3, 4], atol=1e-5)
+    for level in (2e9, -1e12):
+        high = ahead(level)
+        assert set(high.dtypes.astype(str)) == {"float64"}
+        assert np.allclose(high - level, low, rtol=0, atol=1e-3)

@@ -192,3 +192,65 @@ def test_a_layer_survives_its_file_with_everything_inside(tmp_path):
     assert (copy.normalization, copy.margins) == ("last", {"80": [[1.5]]})
     x = windows.to_arrays()[0]
     assert np.array_equal(np.asarray(loaded(x)), np.asarray(model(x)))
+
+
+@pytest.mark.parametrize(("normalization", "expected"), [("window", 0.0), ("last", 1.0), ("series", 0.0), (None, 0.0)])
+def test_zero_from_the_network_is_that_center_less_the_level_that_was_taken_off(normalization, expected):
+    windows = Windows(pd.DataFrame({"y": 2e9 + 2 * np.arange(6)}), ForecastTask("y", horizon=1, lookback=2))
+    x = windows.cut(np.array([2]))[0]
+    assert x[0, :, 0].tolist() == [-1, 1]  # 4 and 6 less the mean of 0, 2 ... 10
+    layer = RawUnits(Zeros((1, 1)), windows.preparation, normalization=normalization)
+    assert np.asarray(layer(x)).item() == expected
+
+
+def test_a_series_that_never_moved_in_training_is_normalised_by_its_own_window():
+    rows = pd.DataFrame({"id": list("aaaabbbb"), "step": [*range(4)] * 2, "y": [50.0] * 4 + [1, 200, 3, 400]})
+    windows = Windows(rows, ForecastTask("y", horizon=1, lookback=2, time="step", series="id"))
+    for normalization in ("window", "last", "series"):
+        core = Remember((1, 1))
+        layer = RawUnits(core, windows.preparation, normalization=normalization)
+        x = windows.cut(np.array([0]))[0]
+        core.call = lambda inputs, training=None: keras.ops.ones((1, 1, 1))
+        assert np.asarray(layer(x)).item() == pytest.approx(50, abs=0.01)  # 1 in its scale, a ten-thousandth of 50
+
+
+def test_a_window_of_zeros_of_a_series_never_seen_is_forecast_as_zeros():
+    windows = two_series()
+    x = np.zeros_like(windows.cut(np.array([2]))[0])  # the code, too: a series never seen
+    for normalization in ("window", "last", "series"):
+        core = Remember((1, 1))
+        layer = RawUnits(core, windows.preparation, normalization=normalization)
+        assert np.asarray(layer(x)).item() == 0
+        assert np.isfinite(core.shown).all()
+
+
+@pytest.fixture(params=["mixed_bfloat16", "mixed_float16"])
+def mixed(request):
+    """Set a policy of mixed precision, and put the old one back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    yield request.param.removeprefix("mixed_")
+    keras.config.set_dtype_policy(before)
+
+
+def test_raw_values_and_codes_stay_float32_under_mixed_precision_and_the_core_does_not(mixed):
+    ids = [f"shop {number}" for number in range(603)]
+    rows = pd.DataFrame({"id": np.repeat(ids, 4), "step": [*range(4)] * 603, "y": 1e6 + np.arange(603 * 4) ** 2.0})
+    windows = Windows(rows, ForecastTask("y", horizon=1, lookback=2, time="step", series="id", static="id"))
+    core = Remember((1, 1))
+    layer = RawUnits(core, windows.preparation, normalization="series")
+    layer.build((None, 2, 3))
+    layer.embeddings[0].set_weights([np.repeat(np.arange(604.0)[:, None], 8, axis=1)])
+    x = windows.table.values[None, 601 * 4 : 601 * 4 + 2]
+    output = layer(x)
+    assert core.compute_dtype == mixed
+    assert core.shown[0, 0, 1] == pytest.approx(windows.table.values[601 * 4, 1], rel=5e-3)  # the code of the id
+    assert np.asarray(output).dtype == "float32"
+    assert np.asarray(output).item() == pytest.approx(windows.preparation.level[601][0], rel=1e-6)
+
+
+def test_the_linear_path_stays_float32_under_mixed_precision(mixed):
+    highway = LinearHighway(Zeros((1, 1)), horizon=1, num_targets=1)
+    highway.build((None, 2, 1))
+    highway.start_from(np.array([[-1.0], [0.0], [0.0]]))  # last + (last - the one before)
+    assert np.asarray(highway(numbers([70_000, 70_001])))[0, :, 0].tolist() == [70_002]

@@ -60,3 +60,13 @@ def test_the_metric_judges_the_middle_quantile():
 def test_losses_survive_a_round_trip_through_their_config(loss):
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     assert type(copy) is type(loss) and copy.get_config() == loss.get_config()
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_losses_and_metrics_of_half_precision_are_computed_in_float32(kind):
+    y_true, y_pred = np.full((1, 1, 1), 100_001.0, "float32"), keras.ops.ones((1, 1, 1), dtype=kind)
+    weight = np.full((1, 1, 1), 1e-5, "float32")
+    assert float(ScaledAbsoluteError()(y_true, y_pred, weight)) == pytest.approx(1.0)
+    metric = ObservedMeanAbsoluteError()
+    metric.update_state(y_true, y_pred, weight)
+    assert float(metric.result()) == 100_000

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rnn_toolkit import ForecastTask, Windows, build_forecaster, recurrent_layers
+from rnn_toolkit import ForecastTask, Windows, build_forecaster, recurrent_layers, split_by_time
 from rnn_toolkit.tables.layers import PatchDecoder, Patches, raw_units_of
 
 
@@ -48,6 +48,16 @@ def test_an_untrained_forecaster_is_the_linear_model_of_its_training_windows():
     train = Windows(pd.DataFrame({"y": np.arange(40.0)}), ForecastTask("y", horizon=3, lookback=6))
     x, y, _ = train.to_arrays()
     assert np.asarray(build_forecaster(train)(x)) == pytest.approx(y, abs=0.1)
+
+
+def test_the_linear_path_starts_from_all_training_windows_whatever_the_stride():
+    time = np.arange(60)
+    frame = pd.DataFrame({"y": np.sin(time) + time % 7})
+    paths = []
+    for stride in (1, 4, 9):
+        train = split_by_time(frame, ForecastTask("y", horizon=4, lookback=12), stride=stride)[0]
+        paths.append(raw_units_of(build_forecaster(train)).core.kernel)
+    assert np.array_equal(paths[0], paths[1]) and np.array_equal(paths[0], paths[2])
 
 
 def test_patches_shorten_the_sequence_and_one_leaves_it_alone():

@@ -142,6 +142,7 @@ def test_a_category_is_the_same_under_another_type(values, before, kinds):
     frame = pd.DataFrame({"load": range(3), "kind": values})
     fitted = table_of(frame.astype({"kind": before}), ForecastTask("load", 1, 1, observed="kind")).preparation
     fitted = Preparation.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    assert fitted.categories == {"kind": sorted(map(str, set(values)))}  # as earlier versions wrote them
     for after in kinds:
         assert channel(table_of(frame.astype({"kind": after}), fitted), "kind") == [2, 1, 2], after
     holed = frame.astype({"kind": object}).assign(kind=[None, *frame.kind.astype(object)[1:]])
@@ -375,3 +376,47 @@ def test_another_time_zone_than_in_training_is_refused():
         message = re.escape(f"The time axis is in time zone {zone}, but the model was trained on Europe/Berlin.")
         with pytest.raises(ValueError, match=message):
             table_of(frame.tz_localize(zone), fitted)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# levels that float32 cannot hold beside the steps
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_high_level_is_taken_off_and_the_targets_stay_as_they_were_given():
+    frame = pd.DataFrame({"load": [2e9, 2e9 + 2, NAN, 2e9 + 4], "clock": 28_400_000 + np.arange(4)})
+    table = table_of(frame, ForecastTask("load", 1, 1, known="clock"))
+    assert table.offset.tolist() == [[2e9 + 2]]
+    assert table.targets[[0, 1, 3], 0].tolist() == [2e9, 2e9 + 2, 2e9 + 4]
+    assert channel(table, "load") == [-2, 0, 0, 2]
+    assert channel(table, "clock") == [-1.5, -0.5, 0.5, 1.5]
+    assert channel(table, "clock+1") == [-0.5, 0.5, 1.5, 1.5]
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.7, 0.2], [1e6 + 0.1, 1e6 + 0.7, 1e6 + 0.2], [1e-30, 2e-30, 3e-30]])
+def test_targets_are_the_numbers_that_were_given(values):
+    assert table_of(pd.DataFrame({"load": values}), ForecastTask("load", 1, 1)).targets[:, 0].tolist() == values
+
+
+def test_a_series_never_seen_has_its_own_offset_and_one_that_was_seen_that_of_training():
+    frame = two_shops().assign(load=lambda frame: frame.load + 1e9)
+    fitted = table_of(frame, ForecastTask("load", 1, 2, time="day", series="shop")).preparation
+    later = pd.DataFrame({"day": [6, 7] * 2, "shop": list("bbcc"), "load": [1e9 + 20, 1e9 + 21, -7e9, -7e9 + 2]})
+    table = table_of(later, fitted)
+    assert table.offset.tolist() == [[1e9 + 11.5], [-7e9 + 1]]
+    assert channel(table, "load") == [8.5, 9.5, -1, 1]
+    assert table.scale[1].tolist() == [1.0]
+
+
+def test_rows_before_the_first_value_of_a_high_level_start_from_the_mean():
+    frame = pd.DataFrame({"load": [NAN, 2e9, 2e9 + 4], "clock": [NAN, 1e9, 1e9 + 2]})
+    table = table_of(frame, ForecastTask("load", 1, 1, observed="clock"))
+    assert channel(table, "load") == [0, -2, 2]
+    assert channel(table, "clock") == [0, -1, 1]
+
+
+def test_a_series_that_has_left_its_level_in_training_too_far_behind_is_named():
+    fitted = table_of(pd.DataFrame({"load": 2e9 + np.arange(5.0)}), ForecastTask("load", 1, 2)).preparation
+    table_of(pd.DataFrame({"load": 2e9 + 1e5 + np.arange(5.0)}), fitted)
+    with pytest.warns(UserWarning, match="So far from the level in training, float32 blurs the steps of the table"):
+        table_of(pd.DataFrame({"load": 3e9 + np.arange(5.0)}), fitted)

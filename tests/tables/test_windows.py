@@ -155,6 +155,25 @@ def test_a_split_may_begin_on_a_day_whose_midnight_is_skipped_or_comes_twice(zon
     assert str(first.date()) == day and str((first - pd.Timedelta(hours=1)).date()) == "2018-11-03"
 
 
+def test_years_as_numbers_are_split_at_a_year():
+    years = numbers(40).set_index(pd.RangeIndex(1980, 2020))
+    train, validation, test = split_by_time(years, TASK, validation="2000", test="2010")
+    assert [part.origins["cutoff"].min() for part in (train, validation, test)] == [1983, 1999, 2009]
+    with pytest.raises(
+        ValueError, match=r"no date on the time axis, which begins with 1980.* as '2014' on an axis of wh"
+    ):
+        split_by_time(years, TASK, validation="2000-01-01")
+
+
+def test_series_that_end_between_seconds_have_ends_of_their_own():
+    times = pd.date_range("2024-01-01 00:00:30", periods=20, freq="500ms")
+    rows = pd.DataFrame({"time": [*times, *times[:11]], "name": ["a"] * 20 + ["b"] * 11, "load": np.arange(31.0) % 5})
+    task = ForecastTask("load", 1, 2, time="time", series="name")
+    train, _, test = split_by_time(rows, task, validation=0, test=3)
+    assert train.preparation.train_ends == ("2024-01-01T00:00:38.500000", "2024-01-01T00:00:34")
+    assert Windows.after_training(rows, train.preparation).origins.equals(test.origins)
+
+
 def test_a_model_of_nanoseconds_takes_a_table_of_seconds():
     hours = pd.date_range("2024", periods=40, freq="h", unit="ns")
     fitted = split_by_time(numbers(40).set_index(hours), TASK, validation=0, test=10)[0].preparation
@@ -180,7 +199,7 @@ def test_windows_of_random_tables_are_those_cut_row_by_row(seed):
     given = frame.copy(deep=True)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="No window of")
+            warnings.filterwarnings("ignore", message="No window of|With stride=")
             parts = split_by_time(frame, task, short=short, **options)
     except ValueError as error:
         assert re.search("has no window|No window of|is constant|has no value|`season_length`", str(error))
@@ -357,6 +376,22 @@ def test_gap_rows_are_targets_of_no_split_and_nothing_is_fitted_on_them():
     assert [targets(part) for part in parts] == [list(range(4, 15)), list(range(18, 21)), list(range(24, 30))]
     assert parts[0].preparation.train_ends == (15,)
     assert parts[0].preparation.level == ((7.0,),)
+
+
+@pytest.mark.parametrize(("stride", "season", "seen", "other"), [(7, 7, 1, 6), (2, 24, 12, 1), (9, 24, 8, 7)])
+def test_a_stride_that_passes_over_phases_of_the_season_is_warned_of(stride, season, seen, other):
+    task = ForecastTask("load", 1, 2, season_length=season)
+    message = (
+        f"stride={stride} and season_length={season} the windows begin in {seen} of the {season} .* such as {other},"
+    )
+    for cut in (Windows, split_by_time):
+        with pytest.warns(UserWarning, match=message):
+            cut(days(120), task, stride=stride)
+
+
+@pytest.mark.parametrize(("stride", "season"), [(5, 7), (8, 7), (7, None), (1, 24)])
+def test_a_stride_that_sees_every_phase_is_not(stride, season):
+    split_by_time(days(120), ForecastTask("load", 1, 2, season_length=season), stride=stride)
 
 
 def test_stride_thins_training_windows_only():

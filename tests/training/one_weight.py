@@ -3,7 +3,11 @@
 import keras
 import numpy as np
 import pandas as pd
+import pytest
 
+NOT_ON_TORCH = pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="Keras runs one step at a time there, and not compiled"
+)
 # TensorFlow takes longer to compile a step than to run it a few times; JAX compiles every loop anyway.
 EAGERLY = keras.backend.backend() == "tensorflow"
 

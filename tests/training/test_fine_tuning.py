@@ -160,7 +160,7 @@ def test_what_was_trainable_and_compiled_before_is_so_afterwards():
     model = stack(optimizer=keras.optimizers.SGD(0.25, momentum=0.5))
     fine_tune(model, arrays(), epochs=1, progress=None)
     assert [layer.trainable for layer in model.layers] == [True] * 5
-    assert type(model.optimizer) is keras.optimizers.SGD and model.optimizer.momentum == 0.5
+    assert type(model.optimizer).__name__ == "SGD" and model.optimizer.momentum == 0.5
     assert int(model.optimizer.iterations) == 0 and model.loss == "mse"
     assert set(model.evaluate(*arrays(), verbose=0, return_dict=True)) == {"loss", "mae"}
     model.fit(*arrays(), verbose=0)
@@ -195,7 +195,7 @@ def test_an_error_leaves_all_layers_as_trainable_as_before():
     with pytest.raises(RuntimeError):
         fine_tune(model, arrays(), epochs=1, callbacks=[Break(1)], progress=None)
     assert [layer.trainable for layer in model.layers] == [True] * 5
-    assert type(model.optimizer) is keras.optimizers.SGD
+    assert type(model.optimizer).__name__ == "SGD"
 
 
 def test_ctrl_c_ends_all_stages():

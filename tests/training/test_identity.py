@@ -1,11 +1,15 @@
 """A run goes on with the same model and data only, whatever names Keras has given them."""
 
+import dataclasses
+
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
-from rnn_toolkit import make_optimizer, recurrent_layers
+from rnn_toolkit import ForecastTask, Windows, build_forecaster, make_optimizer, recurrent_layers
 from rnn_toolkit.networks.optimization import ScaledSchedule
+from rnn_toolkit.tables.layers import raw_units_of
 from rnn_toolkit.training.identity import differences, identity_of, num_batches
 
 DATA = np.zeros((6, 4, 1)), np.zeros(6)
@@ -43,6 +47,16 @@ def test_the_same_model_built_twice_is_the_same():
 )
 def test_a_difference_is_named_with_both_values(other, named):
     assert any(named in one for one in compare(model(), model(**other)))
+
+
+def test_a_note_that_training_rows_were_padded_makes_no_other_run():
+    rows = pd.DataFrame({"t": [*range(20), 18, 19], "id": ["a"] * 20 + ["b"] * 2, "y": np.arange(22.0)})
+    windows = Windows(rows, ForecastTask("y", 2, 4, time="t", series="id"), short="pad")
+    one, other = (build_forecaster(windows, [keras.layers.GlobalAveragePooling1D()]) for _ in range(2))
+    assert raw_units_of(one).preparation.padded
+    layer = raw_units_of(other)
+    layer.preparation = dataclasses.replace(layer.preparation, padded=False)  # as in a run of an earlier version
+    assert compare(one, other) == []
 
 
 def test_other_data_are_named():

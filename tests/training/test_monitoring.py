@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from training.one_weight import EAGERLY, fit, line, weight
+from training.one_weight import EAGERLY, NOT_ON_TORCH, fit, line, weight
 
 from rnn_toolkit.networks.optimization import QuantileClippedAdam
 from rnn_toolkit.networks.probing import named_layers
@@ -81,7 +81,13 @@ def test_weights_that_leave_zero_have_changed_wholly():
 
 
 @pytest.mark.parametrize(
-    "how", [{"run_eagerly": True}, {"run_eagerly": False}, {"steps_per_execution": 2}, {"jit_compile": True}]
+    "how",
+    [
+        {"run_eagerly": True},
+        {"run_eagerly": False},
+        pytest.param({"steps_per_execution": 2}, marks=NOT_ON_TORCH),
+        pytest.param({"jit_compile": True}, marks=NOT_ON_TORCH),
+    ],
 )
 def test_every_way_to_run_a_step_measures_the_same(how):
     history = fit(line(keras.optimizers.SGD(0.1, clipnorm=1.0), **how), [3, 0, 3], [Monitor()])

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from training.one_weight import fit, line, weight
+from training.one_weight import NOT_ON_TORCH, fit, line, weight
 
 from rnn_toolkit.training.nonfinite import StopOnNaN
 
@@ -40,7 +40,9 @@ def test_an_update_that_is_not_finite_is_not_applied():
         assert np.array_equal(ours.numpy(), theirs.numpy())  # iterations and slots too
 
 
-@pytest.mark.parametrize("how", [{"run_eagerly": True}, {"run_eagerly": False}, {"jit_compile": True}])
+@pytest.mark.parametrize(
+    "how", [{"run_eagerly": True}, {"run_eagerly": False}, pytest.param({"jit_compile": True}, marks=NOT_ON_TORCH)]
+)
 def test_every_way_to_run_a_step_withholds_the_update(how):
     model = line(keras.optimizers.SGD(0.1), **how)
     with pytest.warns(UserWarning, match="at epoch 1, step 1"):
@@ -54,6 +56,7 @@ def test_keras_own_callback_stops_too_late():
     assert np.isnan(weight(model))
 
 
+@NOT_ON_TORCH
 def test_steps_that_run_together_are_named_together():
     model, stop = line(steps_per_execution=2), stopper([1, 1, 1, np.nan, 1])
     with pytest.warns(UserWarning, match=r"at epoch 1, steps 3 to 4; .* in the inputs: row 0, column 0 of batch 4\."):

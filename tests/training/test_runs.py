@@ -10,7 +10,7 @@ import threading
 import keras
 import numpy as np
 import pytest
-from training.one_weight import EAGERLY, line
+from training.one_weight import EAGERLY, NOT_ON_TORCH, line
 
 import rnn_toolkit as rt
 from rnn_toolkit import load_history, make_optimizer, train
@@ -164,6 +164,7 @@ def test_steps_that_are_done_are_not_seen_by_callbacks(data, tmp_path):
     assert steps.seen == (4,)  # the last snapshot was behind the fourth of five
 
 
+@NOT_ON_TORCH
 @pytest.mark.parametrize("steps", [2, 5])
 def test_several_steps_in_one_execution_go_on_as_well(data, tmp_path, steps):
     def stepped(folder, **options):
