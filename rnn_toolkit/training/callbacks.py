@@ -241,8 +241,8 @@ class BestModel(_Watching):
             self.best = value  # of the file: what was not written does not count
         except Exception as error:  # whatever a layer may raise that cannot be saved, or a disk: training goes on
             if not self._warned:
-                reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-                warnings.warn(f"{path} was not written: {reason} Training goes on.", stacklevel=2)
+                reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200].rstrip('.')}"
+                warnings.warn(f"{path} was not written: {reason}. Training goes on.", stacklevel=2)
             self._warned = True
 
 

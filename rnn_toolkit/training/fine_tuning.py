@@ -16,6 +16,7 @@ from rnn_toolkit.networks.pooling import MaskedPooling
 from rnn_toolkit.networks.recurrent import NORMALIZERS
 from rnn_toolkit.training import train as training
 from rnn_toolkit.training.callbacks import default_callbacks
+from rnn_toolkit.training.feeding import checked
 from rnn_toolkit.training.identity import num_batches
 from rnn_toolkit.training.resumable import ResumableCallback
 
@@ -90,6 +91,7 @@ def fine_tune(
     groups = _groups(model)
     if not groups:
         raise ValueError(f"Model {model.name!r} has no layer to train. Set `layer.trainable = True`, or build it.")
+    train = checked(train, "train")
     num_steps = None if schedule in (None, "constant") else _num_steps(train, batch_size)
     settings = model.get_compile_config()
     layers, fixed = _trainability(model)
@@ -166,7 +168,7 @@ def _rate_factors(model, groups, decay) -> list[float]:
 
 def _num_steps(train, batch_size) -> int:
     """Return the training steps in an epoch, or say that nobody knows them."""
-    if isinstance(train, tuple | list):
+    if isinstance(train, tuple):
         return -(-len(keras.tree.flatten(train[0])[0]) // batch_size)
     steps = num_batches(train)
     if steps is None:

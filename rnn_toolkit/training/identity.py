@@ -102,7 +102,7 @@ def _meaning(name, leaves):
 def _config(model):
     try:
         return _plain(_renamed(model.get_config(), _by_place))
-    except NotImplementedError:  # a subclassed model need not have one
+    except Exception:  # a subclassed model need not have one, and a layer's may fail in its own way
         return None
 
 

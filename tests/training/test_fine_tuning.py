@@ -127,6 +127,13 @@ def test_a_schedule_runs_through_each_stage():
         assert course.argmax() == 2 and course[-1] == pytest.approx(0, abs=1e-6)  # 3 of 10 steps go up
 
 
+def test_lists_of_numbers_are_rows():
+    x, y = arrays()
+    expected = fine_tune(stack(), (x, y), epochs=1, epochs_per_stage=0, batch_size=3, progress=None)
+    found = fine_tune(stack(), (x.tolist(), y.tolist()), epochs=1, epochs_per_stage=0, batch_size=3, progress=None)
+    assert found["loss"].tolist() == pytest.approx(expected["loss"].tolist())
+
+
 def test_without_stages_all_layers_train_from_the_start():
     look = Look()
     history = fine_tune(stack(), arrays(), epochs=2, epochs_per_stage=0, callbacks=[look], progress=None)
@@ -256,8 +263,8 @@ def uncompiled():
         (stack, {"schedule": "onecycle"}, r"`schedule` must be one of .* Did you mean 'one_cycle'\?"),
         (
             stack,
-            {"train": (batch for batch in [arrays()])},
-            r"does not say how many batches it has: generator\. .* or schedule=None",
+            {"train": type("Unsized", (), {"__iter__": lambda self: iter([arrays()])})()},
+            r"does not say how many batches it has: Unsized\. .* or schedule=None",
         ),
     ],
 )
