@@ -166,22 +166,18 @@ def test_import_is_silent_quick_and_light():
         import keras
         before = set(sys.modules)
         print("keras is there", file=sys.stderr, flush=True)
-        start = time.perf_counter()
+        start = time.process_time()  # which other work on the machine does not lengthen
         import rnn_toolkit
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         added = {name.partition(".")[0] for name in set(sys.modules) - before}
         print(json.dumps([seconds, sorted(added)]))
     """
-    for _ in range(3):  # a busy machine may be slow once, not three times
-        result = run_python(code)
-        assert result.returncode == 0, result.stderr
-        assert result.stderr.partition("keras is there\n")[2] == ""
-        seconds, added = json.loads(result.stdout)  # and nothing else was printed
-        assert {"matplotlib", "IPython", "ipykernel", "jupyter_client", "sklearn"}.isdisjoint(added)
-        if seconds < 0.5:
-            break
-    else:
-        pytest.fail(f"import rnn_toolkit took {seconds:.2f} s after import keras; 0.5 s is the limit.")
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.partition("keras is there\n")[2] == ""
+    seconds, added = json.loads(result.stdout)  # and nothing else was printed
+    assert {"matplotlib", "IPython", "ipykernel", "jupyter_client", "sklearn"}.isdisjoint(added)
+    assert seconds < 0.5, "import rnn_toolkit after import keras, of the processor's time"
 
 
 def test_import_without_a_backend_names_the_line_that_installs_one():

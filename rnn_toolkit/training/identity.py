@@ -8,6 +8,7 @@ Nor does the file in which a class stands count: it may move from one version to
 import hashlib
 import itertools
 import json
+import math
 import zlib
 from collections import defaultdict
 
@@ -73,7 +74,7 @@ def differences(stored: dict, present: dict, *, has_trained: bool) -> list[str]:
         stored, present = (_renamed(one, _by_first_use) for one in (stored, present))
     samples = [one.get("sample", {}) for one in (stored, present)]
     stored, present = (dict(_leaves({**one, "sample": {}})) for one in (stored, present))
-    names = [name for name in {**stored, **present} if _meaning(name, stored) != _meaning(name, present)]
+    names = [name for name in {**stored, **present} if not _is_same(_meaning(name, stored), _meaning(name, present))]
     if has_trained:
         names = [name for name in names if not (name.startswith("optimizer.") and name.endswith(".learning_rate"))]
     shown = [f"{name} is {present.get(name, 'gone')}, was {stored.get(name, 'not there')}" for name in names[:8]]
@@ -81,6 +82,13 @@ def differences(stored: dict, present: dict, *, has_trained: bool) -> list[str]:
     changed = [name for name in ("train", "validation") if not _are_alike(*(one.get(name) for one in samples))]
     changed = [name for name in changed if not {f"{name}.rows", f"{name}.batches"} & set(names)]
     return shown + [f"{name} holds other values" for name in changed]
+
+
+def _is_same(one, other) -> bool:
+    """Compare values, fitted numbers to six digits, as another processor may round them otherwise."""
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-6) or (math.isnan(one) and math.isnan(other))
+    return one == other
 
 
 def _meaning(name, leaves):

@@ -265,3 +265,18 @@ def test_batches_are_compared_as_they_are_in_the_first_epoch():
     other = Drawn(False)
     other.set_epoch = lambda epoch: None
     assert sampled(Drawn(False), other) == ["train holds other values"]
+
+
+def fitted(mean) -> keras.Model:
+    made = keras.Sequential([keras.Input((1,)), keras.layers.Rescaling(mean), keras.layers.Dense(1)])
+    made.compile("sgd", "mse")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [(0.1, True), (0.1 * (1 + 1e-12), True), (0.1001, False), (float("nan"), False)],
+)
+def test_fitted_numbers_are_compared_to_six_digits(other, is_same):
+    assert (compare(fitted(0.1), fitted(other)) == []) == is_same
+    assert compare(fitted(float("nan")), fitted(float("nan"))) == []
