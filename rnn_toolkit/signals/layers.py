@@ -155,8 +155,8 @@ class LogMelSpectrogram(SequenceReader):
         return ops.cast(self._log_energy(inputs), self.compute_dtype)
 
     def _log_energy(self, inputs):
-        frames = ops.extract_sequences(inputs, self.size, self.strides) * self._window  # (batch, frames, size)
-        real, imaginary = ops.rfft(frames, self._bins)
+        frames = ops.extract_sequences(inputs, self.size, self.strides)  # (batch, frames, size)
+        real, imaginary = ops.rfft(ops.multiply(frames, self._window), self._bins)
         energy = ops.matmul(ops.square(real) + ops.square(imaginary), self._weights)
         return ops.log(ops.maximum(energy, FLOOR if self.dynamic_range is None else 1e-30))
 
