@@ -462,6 +462,8 @@ def resumed_and_whole(build, data, tmp_path, crash, *, epochs=3, **options):
 
 
 def stateful(**options) -> keras.Model:
+    if keras.backend.backend() == "torch":
+        pytest.skip("Keras' own `fit` fails on stateful layers there: their states change in place")
     layer = keras.layers.LSTM(2, stateful=True)
     model = keras.Sequential([keras.Input(batch_shape=(2, 3, 1)), layer, keras.layers.Dense(1)])
     model.compile("adam", "mse", run_eagerly=EAGERLY, **options)
