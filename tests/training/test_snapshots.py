@@ -190,6 +190,10 @@ def test_all_random_generators_repeat_what_they_gave():
             import tensorflow as tf
 
             given.append(float(tf.random.get_global_generator().normal(())))
+        elif keras.backend.backend() == "torch":
+            import torch
+
+            given.append(float(torch.rand(())))
         return given
 
     np.random.normal()  # leaves half of a pair behind, which is state, too
