@@ -121,7 +121,9 @@ def fine_tune(
                 callbacks=[*(chosen if callbacks is None else callbacks), stop],
                 progress=progress,
             )
-            histories.append(history.assign(stage=stage))
+            histories.append(
+                history.loc[int(bool(histories)) :].assign(stage=stage)
+            )  # the start of one ended that before
             if callbacks is None and "val_loss" in history and history["val_loss"].min() < best[0]:
                 best = history["val_loss"].min(), [np.array(weight) for weight in model.get_weights()]
             if stop.asked:
@@ -132,7 +134,7 @@ def fine_tune(
         _put_back(layers, fixed)
         _compile(model, settings)
     history = pd.concat(histories)
-    return history.set_index(pd.RangeIndex(1, len(history) + 1, name="epoch"))
+    return history.set_index(pd.RangeIndex(len(history), name="epoch") + histories[0].index[0])
 
 
 class _Stop(ResumableCallback):

@@ -233,7 +233,9 @@ def test_a_finished_run_returns_its_history_and_its_weights_at_once(tmp_path):
     history = fine_tune(model, arrays(), arrays(), epochs=2, run_dir=tmp_path, progress=None)
     again = fine_tune(other, arrays(), arrays(), epochs=2, run_dir=tmp_path, progress=None)
     assert again.equals(history) and all(same(values(model.layers), values(other.layers)))
-    assert load_history(tmp_path / "stage-3")["loss"].tolist() == history.loc[history["stage"] == 3, "loss"].tolist()
+    assert (
+        load_history(tmp_path / "stage-3")["loss"][1:].tolist() == history.loc[history["stage"] == 3, "loss"].tolist()
+    )
     assert (tmp_path / "stage-1" / "best.keras").exists()
 
 
