@@ -12,7 +12,7 @@ In working order:
   `build_sequence_classifier`, `build_ctc_recognizer`, `check_transcripts`, `StridedConvolution`, `SpecAugment`,
   `WeightDrop`, `ActivationRegularization`, `make_optimizer`
 - training: `train`, `load_best`, `load_history`, `default_callbacks`, `callbacks`, `Monitor`,
-  `classifier_from_language_model`, `fine_tune`
+  `classifier_from_language_model`, `fine_tune`, `compare`, `tune`
 - judgement: `backtest`, `score`, `score_tags`, `score_language_model`, `score_labels`, `score_transcripts`
 - diagnosis: `diagnose`, `gradient_flow`, `layer_statistics`, `find_learning_rate`, `overfit_one_batch`
 - use: `forecast`, `conformalize`, `classify`, `explain_text`, `tag`, `generate`, `next_token_probabilities`,
@@ -71,9 +71,11 @@ from rnn_toolkit.texts.vectors import load_word_vectors
 from rnn_toolkit.texts.vocabulary import Vocabulary, fit_vocabulary
 from rnn_toolkit.training import callbacks
 from rnn_toolkit.training.callbacks import default_callbacks
+from rnn_toolkit.training.comparison import compare
 from rnn_toolkit.training.fine_tuning import fine_tune
 from rnn_toolkit.training.monitoring import Monitor
 from rnn_toolkit.training.plots import plot_history, plot_schedule
+from rnn_toolkit.training.search import tune
 from rnn_toolkit.training.train import load_best, load_history, train
 
 __all__ = [
@@ -99,6 +101,7 @@ __all__ = [
     "check_transcripts",
     "classifier_from_language_model",
     "classify",
+    "compare",
     "conformalize",
     "copied_share",
     "cut_sequences",
@@ -149,4 +152,5 @@ __all__ = [
     "train",
     "transcribe",
     "transcript_batches",
+    "tune",
 ]
