@@ -12,6 +12,7 @@ baselines.py     what copying, the season and a linear model forecast
 layers.py        patches, ordered quantiles, and raw units around a network
 losses.py        losses on the scale of each series
 models.py        windows -> compiled keras.Sequential
+intervals.py     a model's own intervals, and calibrated ones
 evaluation.py    backtests and scores
 forecasting.py   model + recent rows -> future rows
 plots.py         pictures of forecasts and of their errors
