@@ -12,7 +12,7 @@ In working order:
   `build_sequence_classifier`, `build_ctc_recognizer`, `check_transcripts`, `StridedConvolution`, `SpecAugment`,
   `WeightDrop`, `ActivationRegularization`, `make_optimizer`
 - training: `train`, `load_best`, `load_history`, `default_callbacks`, `callbacks`, `Monitor`,
-  `classifier_from_language_model`, `fine_tune`, `compare`, `tune`
+  `classifier_from_language_model`, `fine_tune`, `train_curriculum`, `PacedBatches`, `compare`, `tune`
 - judgement: `backtest`, `score`, `score_tags`, `score_language_model`, `score_labels`, `score_transcripts`
 - diagnosis: `diagnose`, `gradient_flow`, `layer_statistics`, `find_learning_rate`, `overfit_one_batch`
 - use: `forecast`, `conformalize`, `classify`, `explain_text`, `tag`, `generate`, `next_token_probabilities`,
@@ -72,6 +72,7 @@ from rnn_toolkit.texts.vocabulary import Vocabulary, fit_vocabulary
 from rnn_toolkit.training import callbacks
 from rnn_toolkit.training.callbacks import default_callbacks
 from rnn_toolkit.training.comparison import compare
+from rnn_toolkit.training.curriculum import PacedBatches, train_curriculum
 from rnn_toolkit.training.fine_tuning import fine_tune
 from rnn_toolkit.training.monitoring import Monitor
 from rnn_toolkit.training.plots import plot_history, plot_schedule
@@ -82,6 +83,7 @@ __all__ = [
     "ActivationRegularization",
     "ForecastTask",
     "Monitor",
+    "PacedBatches",
     "SpecAugment",
     "StridedConvolution",
     "Vocabulary",
@@ -150,6 +152,7 @@ __all__ = [
     "tag_batches",
     "text_batches",
     "train",
+    "train_curriculum",
     "transcribe",
     "transcript_batches",
     "tune",

@@ -18,7 +18,7 @@ from rnn_toolkit.training import train as training
 from rnn_toolkit.training.callbacks import default_callbacks
 from rnn_toolkit.training.feeding import checked
 from rnn_toolkit.training.identity import num_batches
-from rnn_toolkit.training.resumable import ResumableCallback
+from rnn_toolkit.training.resumable import NoteInterrupt
 
 
 def fine_tune(
@@ -109,7 +109,7 @@ def fine_tune(
                 rate_factors=_rate_factors(model, groups, decay),
             )
             _compile(model, {**settings, "optimizer": keras.saving.serialize_keras_object(optimizer)})
-            stop = _Stop()
+            stop = NoteInterrupt()
             chosen = default_callbacks(monitor="loss" if validation is None else "val_loss")
             history = training.train(
                 model,
@@ -133,15 +133,6 @@ def fine_tune(
         _compile(model, settings)
     history = pd.concat(histories)
     return history.set_index(pd.RangeIndex(1, len(history) + 1, name="epoch"))
-
-
-class _Stop(ResumableCallback):
-    """Remember whether Ctrl-C ended a training, which `train` takes for its regular end."""
-
-    asked = False
-
-    def on_interrupt(self, reason):
-        self.asked = True
 
 
 def _groups(model) -> list[list]:
