@@ -84,10 +84,12 @@ whole.tail(3)
 # %%
 process = subprocess.Popen(command(folder / "killed"), **quiet)
 history_file = folder / "killed" / "history.csv"
-while process.poll() is None and (not history_file.exists() or len(rt.load_history(folder / "killed")) < kill_after):
+while process.poll() is None and (
+    not history_file.exists() or rt.load_history(folder / "killed").index[-1] < kill_after
+):
     time.sleep(0.02)
 process.kill()
-exit_code, epochs_on_disk = process.wait(), len(rt.load_history(folder / "killed"))
+exit_code, epochs_on_disk = process.wait(), rt.load_history(folder / "killed").index[-1]
 f"exit code {exit_code}, {epochs_on_disk} epochs on disk"
 
 # %% [markdown]
@@ -137,7 +139,7 @@ f"{time.perf_counter() - began:.1f} s, most of them for the imports"
 # ## The stop button
 #
 # In a notebook you may simply press stop. Training ends behind the step it is in, the best weights are in the model,
-# and the history comes back as usual. Here a callback presses it in the third epoch.
+# and the history comes back as usual: row 0 is the model as it came. Here a callback presses it in the third epoch.
 
 # %%
 task = rt.ForecastTask("sunspots", horizon=24, lookback=264)
@@ -216,4 +218,4 @@ axes = rt.plot_schedule(
 
 # %%
 assert same_history and same_weights
-assert len(history) == min(epochs, 5) and "another run" in refusal
+assert history.index[-1] == min(epochs, 5) and "another run" in refusal

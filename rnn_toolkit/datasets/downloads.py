@@ -8,21 +8,20 @@ import shutil
 import stat
 import tarfile
 import tempfile
+import tomllib
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
-
-MEGABYTE = 2**20
 
 
 class Source(NamedTuple):
     path: str  # within the cache folder
     url: str
     max_bytes: int  # of what is downloaded, and of what is unpacked from it
-    sha256: tuple[str, ...] = ()  # of the content, unpacked: any one of these
+    sha256: Sequence[str] = ()  # of the content, unpacked: any one of these
     archive_sha256: str | None = None
     member: str = ""  # the file or the folder wanted from an archive
     file_pattern: str = ""  # what the paths of the wanted files within that folder look like
@@ -31,105 +30,8 @@ class Source(NamedTuple):
     hashed: str = ".*"  # the files of a folder that its checksum is of
 
 
-SOURCES = {
-    "etth1": Source(
-        path="ett/ETTh1.csv",
-        url="https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/ETTh1.csv",
-        max_bytes=3 * MEGABYTE,
-        sha256=("f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066",),
-    ),
-    "m4_hourly_train": Source(
-        path="m4/Hourly-train.csv",
-        url="https://raw.githubusercontent.com/Mcompetitions/M4-methods/master/Dataset/Train/Hourly-train.csv",
-        max_bytes=3 * MEGABYTE,
-        sha256=("ea59b7783573c49077a835ab6465c7d66f1474783360f310988a9a737fbca62f",),
-    ),
-    "m4_hourly_test": Source(
-        path="m4/Hourly-test.csv",
-        url="https://raw.githubusercontent.com/Mcompetitions/M4-methods/master/Dataset/Test/Hourly-test.csv",
-        max_bytes=1 * MEGABYTE,
-        sha256=("71a57fccb15e534d973626ada4fb87febf789e9317715b7cc6dd3b5f90db6f42",),
-    ),
-    "beijing_pm25": Source(
-        path="beijing_pm25/pollution.csv",
-        url="https://archive.ics.uci.edu/static/public/381/beijing+pm2+5+data.zip",
-        max_bytes=10 * MEGABYTE,
-        # The publisher states no checksum. The first is that of the file as it lies in the archive, the others those
-        # of copies that differ from it in nothing but line ends: without the last one, and each a line feed alone.
-        sha256=(
-            "4127f868775e31b3956522adc0ec75af8937dde6a3896e8beed3a376c6d27f1c",
-            "892e9559205d16d32623135c127a3951c12e46ea1e0b3093e107ce89a9fd60e2",
-            "4fe4c954a563d0e746f96c258e1acf31f7880f1ad825b046052121938781c656",
-        ),
-        member="PRSA_data_2010.1.1-2014.12.31.csv",
-    ),
-    "imdb": Source(
-        path="imdb/aclImdb",
-        url="https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
-        max_bytes=100 * MEGABYTE,
-        # The publisher states none; projects independent of each other check against this one.
-        archive_sha256="c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe",
-        member="aclImdb",
-        file_pattern=r"(train|test)/(neg|pos)/[0-9]+_[0-9]+\.txt",  # number and rating
-        num_files=50_000,
-    ),
-    "names": Source(
-        path="names",
-        url="https://download.pytorch.org/tutorial/data.zip",
-        max_bytes=10 * MEGABYTE,
-        # The publisher states no checksum, and copies in use differ by a few names. This one is that of the copy which
-        # `load_names` describes; another is used all the same, with a warning.
-        sha256=("8cb5d785e418621c9ae2a9769a0c3360878c05c6fcb4b5457ce4d5ac059ec65d",),
-        member="data/names",
-        file_pattern=r"[A-Za-z]+\.txt",
-        num_files=18,
-    ),
-    **{
-        f"japanese_vowels_{part}": Source(
-            path=f"japanese_vowels/JapaneseVowels_{part.upper()}.ts",
-            url="https://timeseriesclassification.com/aeon-toolkit/JapaneseVowels.zip",
-            max_bytes=10 * MEGABYTE,
-            sha256=(sha256,),
-            member=f"JapaneseVowels_{part.upper()}.ts",
-        )
-        for part, sha256 in (
-            ("train", "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd"),
-            ("test", "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462"),
-        )
-    },
-    **{
-        f"mnist_{part}": Source(
-            path=f"mnist/{name}-ubyte.gz",
-            url=f"https://storage.googleapis.com/cvdf-datasets/mnist/{name}-ubyte.gz",
-            max_bytes=11 * MEGABYTE,
-            sha256=(sha256,),
-        )
-        for part, name, sha256 in (
-            ("train_images", "train-images-idx3", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
-            ("train_digits", "train-labels-idx1", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
-            ("test_images", "t10k-images-idx3", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
-            ("test_digits", "t10k-labels-idx1", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
-        )
-    },
-    "spoken_digits": Source(
-        path="fsdd/recordings",
-        url="https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",
-        max_bytes=50 * MEGABYTE,
-        # The publisher states no checksum. This one is that of four speakers; the set once had no more.
-        sha256=("f3e761b28fe6317fba40067385de3932585adaa7bfb9ad5b0c826529d0c64bb7",),
-        member="free-spoken-digit-dataset-1.0.10/recordings",
-        file_pattern=r"[0-9]_[a-z]+_[0-9]+\.wav",  # digit, speaker and number
-        num_files=3_000,
-        fewest=2_000,
-        hashed=r"[0-9]_(george|jackson|lucas|nicolas)_[0-9]+\.wav",
-    ),
-    "tiny_shakespeare": Source(
-        path="tinyshakespeare/input.txt",
-        url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
-        max_bytes=2 * MEGABYTE,
-        sha256=("86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",),
-    ),
-}
+with Path(__file__).with_name("sources.toml").open("rb") as file:
+    SOURCES = {name: Source(**entry) for name, entry in tomllib.load(file).items()}
 
 
 def cache_dir() -> Path:

@@ -116,6 +116,8 @@ def _checked_history(history, model) -> pd.DataFrame | None:
             f"`history` must be the table of `rt.train`, or what `model.fit` returned. Received: "
             f"{type(history).__name__}."
         )
+    if history.index.name == "epoch":
+        history = history.drop(index=0, errors="ignore")  # the model as it came has no training loss
     if "loss" not in history or not len(history):
         raise ValueError(
             f"`history` has no losses: {len(history)} rows, columns {list(history)}. Pass what `rt.train` returned."

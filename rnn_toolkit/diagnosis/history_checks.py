@@ -49,7 +49,10 @@ def learning_rate_too_low(case: Case) -> Finding | None:
     if ratio > case.limits["update_ratio_low"]:
         return None
     rate, suggestion = _rate(case), case.rates.attrs["suggestion"]
-    is_clear = case.rates.attrs["lowered"] or ratio < case.limits["update_ratio_tiny"]  # likewise
+    # A test that only found the level of the targets, as a constant does, tells nothing of what is slow to learn.
+    floor = case.constant_losses.get("training", np.nan)
+    taught = case.rates.attrs["lowered"] and not case.rates["smoothed_loss"].min() > case.limits["by_heart"] * floor
+    is_clear = taught or ratio < case.limits["update_ratio_tiny"]
     if not (is_clear and rate * case.limits["rate"] < suggestion):
         return None
     return _of_rate(rate, ratio, suggestion, "The loss falls, but so slowly that the epochs end before it is down.")

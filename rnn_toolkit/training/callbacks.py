@@ -24,7 +24,8 @@ def default_callbacks(*, monitor: str = "val_loss", mode: str = "min", patience:
     Args:
         monitor: What is watched: a column of the history.
         mode: "min" if lower is better, or "max".
-        patience: Epochs without a new best before training stops. The learning rate is halved after half of them.
+        patience: Epochs without a new best before training stops, counted from the start. The learning rate is halved
+            after half of them.
 
     Returns:
         `StopOnNaN`, `ReduceLROnPlateau`, `EarlyStopping` (best weights restored) and `BestModel` (`best.keras` in the
@@ -60,6 +61,11 @@ class _Watching(ResumableCallback):
     def on_train_begin(self, logs=None):
         """Begin to watch anew."""
         self.best, self.wait = None, 0
+
+    def on_start(self, logs: dict) -> None:
+        """Let the model as it came compete: what does not beat it is no gain."""
+        if np.isfinite(logs.get(self.monitor, np.nan)):
+            self.on_epoch_end(-1, logs)
 
     def _value(self, logs) -> float:
         """Return the watched value, or say what there is to watch."""

@@ -28,7 +28,8 @@ def plot_history(history: pd.DataFrame, *, ax=None):
 
     Args:
         history: Table of `train`: column `loss`, and where there are any `val_loss` and `learning_rate`; the index is
-            the epoch. The y-axis is logarithmic where losses differ tenfold; the learning rate is drawn if it changes.
+            the epoch, 0 the start. The y-axis is logarithmic where losses differ tenfold; the learning rate is drawn if
+            it changes.
         ax: Matplotlib Axes to draw on; `None` makes a figure.
 
     Returns:
@@ -53,7 +54,7 @@ def plot_history(history: pd.DataFrame, *, ax=None):
             "rate or clip gradients, and train again."
         )
     ax = axes_of(ax)
-    best, marker = losses[watched].idxmin(), "o" if len(losses) == 1 else None
+    best, marker = losses[watched].idxmin(), "o" if losses["loss"].count() == 1 else None
     ax.plot(losses.index, losses["loss"], color=GREY, linewidth=2, marker=marker, label="training")
     if watched == "val_loss":
         ax.plot(losses.index, losses["val_loss"], color=BLUE, linewidth=2, marker=marker, label="validation")
@@ -66,10 +67,11 @@ def plot_history(history: pd.DataFrame, *, ax=None):
     if losses.min(axis=None) > 0 and losses.max(axis=None) >= 10 * losses.min(axis=None):
         logarithmic(ax)
     if "learning_rate" in history and history["learning_rate"].nunique() > 1:
-        _draw_learning_rate(ax, history["learning_rate"])
+        _draw_learning_rate(ax, history["learning_rate"].dropna())
     whole_ticks(ax, losses.index, "epoch")
     kind = "Validation" if watched == "val_loss" else "Training"
-    finish(ax, f"{kind} loss: best at epoch {best} of {losses.index[-1]}", "loss")
+    where = "the start is best" if best == 0 and losses["loss"].isna()[0] else f"best at epoch {best}"
+    finish(ax, f"{kind} loss: {where} of {losses.index[-1]}", "loss")
     mark(ax, best, f"{losses[watched][best]:.4g}")
     return ax
 

@@ -61,6 +61,10 @@ class Progress(ResumableCallback):
         """Show the reason at the end of the line instead of learning rate and time left."""
         self._note = " ".join(reason.split())
 
+    def on_start(self, logs: dict) -> None:
+        """Show what the model reaches before its first epoch, as epoch 0."""
+        Progress.on_epoch_end(self, -1, logs)
+
     def on_train_begin(self, logs=None):
         """Forget an earlier training."""
         self._close()

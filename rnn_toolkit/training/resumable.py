@@ -14,9 +14,10 @@ class ResumableCallback(keras.callbacks.Callback):
     2. `on_train_begin()`, which begins anew; then, if the run goes on, `set_state(state)` with what `get_state` had
        returned. The state of an earlier run goes to the callback of the same class, `monitor` and `mode`; of several
        such, to each its own in the order of the list. A callback that the earlier run did not have begins anew.
-    3. `get_state()` whenever a snapshot is written, behind a step or behind an epoch.
-    4. `on_interrupt(reason)` if Ctrl-C or an error ends the training, then `on_train_end()` as always.
-    5. `on_run()` without arguments when `train` returns, so that nothing is taken for that of another training.
+    3. `on_start(logs)` with the values of the validation data before the first epoch, unless the run goes on.
+    4. `get_state()` whenever a snapshot is written, behind a step or behind an epoch.
+    5. `on_interrupt(reason)` if Ctrl-C or an error ends the training, then `on_train_end()` as always.
+    6. `on_run()` without arguments when `train` returns, so that nothing is taken for that of another training.
 
     A callback of one's own overrides `get_state` and `set_state`, and whatever else it needs. Keras' own `fit` calls
     none of these methods; there, `callback.on_run(run_dir="runs/x")` before training does what `train` would.
@@ -51,6 +52,9 @@ class ResumableCallback(keras.callbacks.Callback):
         self.run_dir = None if folder is None else Path(folder).expanduser()
         self.data, self.probe = data, probe
 
+    def on_start(self, logs: dict) -> None:
+        """Take what the validation data say of the model before its first epoch: `val_loss` and other metrics."""
+
     def on_interrupt(self, reason: str) -> None:
         """Hear why a training did not come to its end."""
 
@@ -60,3 +64,13 @@ class ResumableCallback(keras.callbacks.Callback):
 
     def set_state(self, state: dict) -> None:
         """Go on from the state of an earlier run."""
+
+
+class NoteInterrupt(ResumableCallback):
+    """Note whether Ctrl-C ended a training, which `train` takes for its regular end."""
+
+    asked = False
+
+    def on_interrupt(self, reason: str) -> None:
+        """Note it."""
+        self.asked = True

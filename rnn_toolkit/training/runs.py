@@ -35,6 +35,7 @@ class Run(keras.callbacks.Callback):
         super().__init__()
         self.epochs, self.steps = epochs, steps
         self.feed, self.callbacks, self.rows = None, [], []
+        self.validation, self.start = None, {}  # arguments of `evaluate`; the row of the model as it came
         self.epoch, self.step, self.stopped = 0, 0, False  # where the run stands: epochs done, steps in the next one
         self.seed = int(np.random.randint(2**31))  # drawn from the global state, which `set_random_seed` sets
         self._folder = self._snapshots = self._identity = self._restored = self._signal = None
@@ -44,8 +45,10 @@ class Run(keras.callbacks.Callback):
 
     @property
     def history(self) -> pd.DataFrame:
-        """Return a row per epoch."""
-        return pd.DataFrame(self.rows, index=pd.RangeIndex(1, len(self.rows) + 1, name="epoch"))
+        """Return a row per epoch, and row 0 of the model as it came."""
+        rows = [self.start, *self.rows] if self.start else self.rows
+        index = pd.RangeIndex(1 - bool(self.start), len(self.rows) + 1, name="epoch")
+        return pd.DataFrame(rows[::-1], index=index[::-1])[::-1]  # the order of the columns is that of the last row
 
     def open(self, folder, identity, *, resume, has_trained, model):
         """Read where the run in a folder stands, if there is one, and refuse if it is another."""
@@ -69,7 +72,7 @@ class Run(keras.callbacks.Callback):
                 afresh = f"To go on from its weights, call {weights} and pass another `run_dir`. {afresh}"
             raise ValueError(f"`run_dir` holds another run: {'; '.join(differing)}. {afresh}")
         self._restored = state
-        self.rows = state["history"]
+        self.rows, self.start = state["history"], state.get("start", {})
         for name in ("epoch", "step", "stopped", "seed"):
             setattr(self, name, state[name])
 
@@ -151,6 +154,8 @@ class Run(keras.callbacks.Callback):
             self._restore()
         elif self._snapshots is not None:
             self._save(must=True)
+        if self.validation and not (self.start or self.rows or self.step):
+            self._look_at_start()
         self._began = self._saved = time.perf_counter()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -201,6 +206,19 @@ class Run(keras.callbacks.Callback):
             self._save()
         self._heed_signal()
 
+    def _look_at_start(self):
+        """Let the model as it came compete with what training makes of it, and leave no other trace."""
+        began = time.perf_counter()
+        logs = self.model.evaluate(**self.validation, callbacks=[self], verbose=0, return_dict=True)
+        before, self._before = self._before, None
+        for one in [*self.model.non_trainable_variables, *unlisted(self.model)[0].values()]:
+            one.assign(before["fixed"][id(one)])
+        set_random_state(before["random"])
+        logs = {f"val_{name}": float(value) for name, value in logs.items() if np.ndim(value) == 0}
+        self.start = logs | {"seconds": time.perf_counter() - began}
+        for callback in self.resumable():
+            callback.on_start(logs)
+
     # The state, out and in.
 
     def _save_within_epoch(self):
@@ -221,6 +239,7 @@ class Run(keras.callbacks.Callback):
             "epochs": self.epochs,
             "seed": self.seed,
             "history": self.rows,
+            "start": self.start,
             "logs": {name: float(value) for name, value in (self._logs or {}).items() if np.ndim(value) == 0},
             "seconds": time.perf_counter() - self._began if self.step else 0.0,
             "variables": values,
@@ -371,9 +390,9 @@ class RunCallbacks(keras.callbacks.CallbackList):
         self._run = callbacks[-1]
 
     def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
         if self._run.feed is not None and type(self._run.model).train_step is keras.Model.train_step:
             _refuse_unknown_monitors(self.callbacks, self._run.model)
+        super().on_train_begin(logs)
 
     def on_train_batch_begin(self, batch, logs=None):
         if batch >= self._run.skipped:

@@ -44,6 +44,9 @@ def train(
 ) -> pd.DataFrame:
     """Fit a model, stop when it no longer gets better, and leave it at its best weights.
 
+    The model as it came competes: validation data are looked at before the first epoch, too ("epoch 0"), and a training
+    that does not beat it changes nothing.
+
     With a `run_dir` nothing is lost: whatever stopped a training, the same call goes on, and ends where it would have
     ended (bit for bit on a CPU). A finished run returns its history at once; with more `epochs` it goes on from there,
     also if it stopped early.
@@ -74,7 +77,7 @@ def train(
 
     Returns:
         One row per epoch, earlier calls included: loss and metrics, those of the validation data (`val_…`), learning
-        rate and seconds; the index is the epoch, from 1.
+        rate and seconds; the index is the epoch, from 1. With validation data, row 0 is the model as it came.
 
     Raises:
         TypeError, ValueError: If the model is not compiled or not built; there is no training data; a callback watches
@@ -134,6 +137,10 @@ def train(
                 stacklevel=2,
             )
         record = keras.callbacks.LambdaCallback(on_epoch_end=run.record)
+        if validation is not None:
+            x, y, weight = (*validation, None)[:3] if isinstance(validation, tuple) else (validation, None, None)
+            size = batch_size if isinstance(validation, tuple) else None
+            run.validation = {"x": x, "y": y, "sample_weight": weight, "batch_size": size}
         run.callbacks = [*callbacks, record, *_shown(progress, epochs, monitor, run)]
         given = {"run_dir": run_dir, "data": run.feed, "probe": _first_inputs(train)}
         for callback in run.resumable():
@@ -225,7 +232,7 @@ def load_history(run_dir: str | os.PathLike) -> pd.DataFrame:
     """
     # As text first: before pandas 3 its own reading of numbers was not exact to the last bit.
     history = pd.read_csv(_existing(run_dir, "history.csv"), dtype=str).astype("float64")
-    return history.set_index(pd.RangeIndex(1, len(history) + 1, name="epoch")).drop(columns="epoch")
+    return history.set_index(pd.Index(history.pop("epoch").astype("int64")))
 
 
 def _refuse_validation_monitors(callbacks):

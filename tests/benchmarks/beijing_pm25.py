@@ -43,7 +43,9 @@ def main():
     seconds = time.perf_counter() - began
     print(history.round(4).to_string())
     print(rt.score(rt.backtest(model, test)).round(3).to_string())
-    print(f"seed {options.seed}: trained {len(history)} epochs in {seconds:.0f} s, {model.count_params():,} weights")
+    print(
+        f"seed {options.seed}: trained {history.index[-1]} epochs in {seconds:.0f} s, {model.count_params():,} weights"
+    )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def fitted(options, train, validation, seed):
     history = rt.train(model, train, validation, epochs=options.epochs, progress=None)
     seconds = time.perf_counter() - began
     print(history.round(4).to_string())
-    print(f"seed {seed}: trained {len(history)} epochs in {seconds:.0f} s, {model.count_params():,} weights")
+    print(f"seed {seed}: trained {history.index[-1]} epochs in {seconds:.0f} s, {model.count_params():,} weights")
     return model
 
 

@@ -51,7 +51,7 @@ def run(case, *, oracle=False) -> dict:
             "progress": None,
         }
         history = rt.train(model, train, validation, **options)
-    row |= {"train seconds": time.perf_counter() - began, "epochs": len(history)}
+    row |= {"train seconds": time.perf_counter() - began, "epochs": history.index[-1]}
     row |= {"claimed": history.val_loss.min(), "judged": judged(model, case)}
     return row if oracle else row | asked("after", model, train, validation, history=history)
 

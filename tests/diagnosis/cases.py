@@ -68,11 +68,11 @@ def outputs_case(outputs, y, *, loss, activation=None, **measured):
     return case
 
 
-def trained_case(history, *, losses=None, constants=None, overfits=True, rates=1e-3, **measured):
+def trained_case(history, *, losses=None, constants=None, overfits=True, rates=1e-3, reached=0.5, **measured):
     """Return a case of a trained model with a history, all other measurements given."""
     history = pd.DataFrame(history).set_axis(range(1, len(history["loss"]) + 1))
     case = Case(trained_gru(), (X, Y), (X, Y), history, limits())
-    table, test = pd.DataFrame({"loss": [1.0, 0.0]}), pd.DataFrame({"loss": [1.0]})
+    table, test = pd.DataFrame({"loss": [1.0, 0.0]}), pd.DataFrame({"smoothed_loss": [2.0, reached]})
     final = 0.0 if overfits else 0.95
     table.attrs |= {"overfits": overfits, "initial": 1.0, "final": final, "constant": 1.0, "out_of_time": False}
     test.attrs |= {"suggestion": rates, "lowered": True}

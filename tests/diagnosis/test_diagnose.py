@@ -67,6 +67,8 @@ def test_findings_come_gravest_first_and_what_cannot_be_checked_is_told():
 
 def test_what_fit_returned_is_a_history():
     model = averaging(X.shape[1:])
+    begun = pd.DataFrame({"loss": [np.nan, 1.0], "val_loss": [1.0, 1.0]}, index=pd.RangeIndex(2, name="epoch"))
+    assert "divergence" not in set(rt.diagnose(model, (X, Y), history=begun).check)  # row 0 is the start
     told = keras.callbacks.History()
     told.history = {"loss": [1.0, np.nan]}
     assert "from epoch 2 on" in rt.diagnose(model, (X, Y), history=told).set_index("check").evidence["divergence"]

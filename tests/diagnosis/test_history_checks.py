@@ -67,6 +67,12 @@ def test_a_rate_far_below_the_range_test_is_named():
     assert "a range test suggests 0.001" in finding.evidence
 
 
+def test_a_range_test_that_only_found_the_level_of_the_targets_says_nothing_of_a_rate_too_low():
+    history = falling(1, 0.95, learning_rate=1e-5)
+    assert history_checks.learning_rate_too_low(trained_case(history, reached=0.89)) is not None
+    assert history_checks.learning_rate_too_low(trained_case(history, reached=0.95)) is None  # a constant has 1
+
+
 def test_a_clip_far_below_the_norms_is_named():
     columns = {"clipped": 1.0, "gradient_norm": 50.0}
     finding = history_checks.clipping(trained_case(falling(1, 1, **columns)))

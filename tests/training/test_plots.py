@@ -34,6 +34,13 @@ def test_history_shows_both_losses_and_marks_the_best_epoch():
     assert len(ax.figure.axes) == 1  # the learning rate never changes
 
 
+def test_history_shows_the_start_and_says_when_nothing_beat_it():
+    history = epochs(loss=[np.nan, 3.0], val_loss=[2.5, 3.5], learning_rate=[np.nan, 0.1]).set_axis([0, 1])
+    ax = plot_history(history)
+    assert lines(ax)["validation"] == ([0, 1], [2.5, 3.5])
+    assert ax.get_title("left") == "Validation loss: the start is best of 1" and words(ax) == ["2.5"]
+
+
 def test_history_without_validation_marks_the_best_training_loss():
     ax = plot_history(epochs(loss=[4.0, 3.0, 2.0]))
     assert list(lines(ax)) == ["training"]

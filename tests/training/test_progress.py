@@ -114,6 +114,15 @@ def test_the_bar_grows_with_the_steps(terminal, clock):
     assert terminal.getvalue().rpartition("\r")[2].startswith("|███████▌  | epoch 2/2")
 
 
+def test_the_start_is_shown_and_competes_for_the_best(terminal):
+    progress = Progress(2)
+    progress.set_params({})
+    progress.on_train_begin()
+    progress.on_start({"val_loss": 0.5})
+    assert "epoch 0/2, val_loss 0.5, best 0.5 (epoch 0)" in terminal.getvalue()
+    progress.on_train_end()
+
+
 def test_nothing_but_a_finite_value_is_ever_the_best(terminal):
     line = begin(Progress(9))
     run(line, [NAN, -np.inf, 3.0, NAN, 4.0])

@@ -186,7 +186,7 @@ def test_a_finished_run_returns_its_history_at_once_and_the_best_weights(data, t
 
 
 def test_more_epochs_go_on_from_a_finished_run(data, tmp_path, whole):
-    assert len(run(tmp_path, data, epochs=2)[1]) == 2
+    assert run(tmp_path, data, epochs=2)[1].index.tolist() == [0, 1, 2]
     assert_identical(run(tmp_path, data, epochs=4), whole)
 
 
@@ -236,7 +236,7 @@ def interrupting(number):
 def test_ctrl_c_ends_training_cleanly_and_the_same_call_goes_on(data, tmp_path, whole):
     before = signal.getsignal(signal.SIGINT)
     _, history = run(tmp_path, data, extra=[interrupting(signal.SIGINT)])
-    assert history.empty and signal.getsignal(signal.SIGINT) is before
+    assert history.index.tolist() == [0] and signal.getsignal(signal.SIGINT) is before
     assert Snapshots(tmp_path / "snapshots").read()["step"] == 3
     assert_identical(run(tmp_path, data), whole)
 
@@ -252,7 +252,7 @@ def test_a_run_that_somebody_watched_goes_on_where_nobody_does_without_a_word(da
         patch.setattr("rnn_toolkit.training.train.is_interactive", lambda: True)
         run(tmp_path, data, epochs=1, progress="auto")
     assert "epoch 1/1" in capsys.readouterr().out
-    assert len(run(tmp_path, data, epochs=2, progress="auto")[1]) == 2  # pytest raises on a warning
+    assert len(run(tmp_path, data, epochs=2, progress="auto")[1]) == 3  # pytest raises on a warning
     assert capsys.readouterr().out == ""
 
 
@@ -269,14 +269,33 @@ def test_ctrl_c_restores_the_best_weights(data):
     kept = {}
     script = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: (
-            logs.update(val_loss=float(epoch)),
+            logs.update(val_loss=float(epoch) - 9),  # below what the start has
             kept.setdefault(epoch, model.get_weights()),
         ),
         on_train_batch_end=lambda batch, logs: os.kill(os.getpid(), signal.SIGINT) if 1 in kept else None,
     )
     history = train(model, data, data, callbacks=[script, EarlyStopping()], progress=None)
-    assert len(history) == 2
+    assert history.index.tolist() == [0, 1, 2]
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), kept[0], strict=True))
+
+
+def test_the_look_at_the_start_leaves_no_trace(data):
+    options = {"epochs": 1, "batch_size": 8, "callbacks": [], "progress": None}
+    with_start, without = as_new(5), as_new(5)
+    train(with_start, data, data, **options)
+    seen = [keras.ops.convert_to_numpy(one) for one in with_start.trainable_variables]
+    without = as_new(5)
+    train(without, data, **options)
+    assert all(np.array_equal(a, b) for a, b in zip(seen, without.trainable_variables, strict=True))
+
+
+def test_a_run_stopped_in_the_look_at_its_start_looks_again(data, tmp_path, whole, monkeypatch):
+    monkeypatch.setattr(
+        runs.Run, "on_test_batch_begin", lambda run, batch, logs=None: signal.raise_signal(signal.SIGINT)
+    )
+    assert run(tmp_path, data)[1].empty
+    monkeypatch.undo()
+    assert_identical(run(tmp_path, data), whole)
 
 
 def test_sigterm_writes_a_snapshot_and_then_does_what_it_would_have_done(data, tmp_path, whole):

@@ -51,9 +51,10 @@ class Script(keras.callbacks.Callback):
 
 def test_the_history_has_a_row_per_epoch_with_rate_and_seconds(arrays):
     history = train(small(), arrays, arrays, epochs=3, progress=None)
-    assert history.index.tolist() == [1, 2, 3] and history.index.name == "epoch"
+    assert history.index.tolist() == [0, 1, 2, 3] and history.index.name == "epoch"
     assert list(history.columns) == ["loss", "mae", "val_loss", "val_mae", "learning_rate", "seconds"]
-    assert (history.learning_rate == np.float32(1e-3)).all() and (history.seconds > 0).all()
+    assert (history.learning_rate[1:] == np.float32(1e-3)).all() and (history.seconds > 0).all()
+    assert history.loc[0, ["loss", "mae", "learning_rate"]].isna().all()
 
 
 def test_training_lowers_the_loss_of_a_model_written_by_hand(arrays):
@@ -64,13 +65,13 @@ def test_training_lowers_the_loss_of_a_model_written_by_hand(arrays):
 def test_training_works_on_windows_of_a_table(arrays):
     windows = Windows(pd.DataFrame({"y": np.sin(np.arange(80.0))}), ForecastTask("y", horizon=2, lookback=8))
     model = build_forecaster(windows, recurrent_layers("gru", (4,)))
-    assert len(train(model, windows, windows, epochs=2, progress=None)) == 2
+    assert train(model, windows, windows, epochs=2, progress=None).index.tolist() == [0, 1, 2]
 
 
 def test_sample_weights_may_come_with_the_arrays(arrays):
     x, y = arrays
     history = train(small(), (x, y, np.zeros(len(x))), (x, y, np.ones(len(x))), epochs=1, progress=None)
-    assert history.loss.iloc[0] == 0 and history.val_loss.iloc[0] > 0
+    assert history.loss[1] == 0 and history.val_loss[1] > 0
 
 
 def test_the_run_folder_holds_the_best_model_and_the_history(arrays, tmp_path):
@@ -86,16 +87,38 @@ def test_the_run_folder_holds_the_best_model_and_the_history(arrays, tmp_path):
 
 def test_the_model_ends_at_its_best_weights_not_its_last(arrays):
     model = small(make_optimizer(1e-2))
-    script = Script([5.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    script = Script([0.5, 0.1, 0.2, 0.3, 0.4, 0.5])
     keep = {}
     snapshot = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: keep.update({epoch: model.get_weights()})
     )
     callbacks = [script, snapshot, *default_callbacks(patience=3)]
     history = train(model, arrays, arrays, epochs=20, callbacks=callbacks, progress=None)
-    assert len(history) == 5  # the best epoch and three without a new best
+    assert len(history) == 1 + 5  # the start, up to the best epoch, and three without a new best
     for weights, best in zip(model.get_weights(), keep[1], strict=True):
         assert np.array_equal(weights, best)
+
+
+def test_a_training_that_does_not_beat_the_start_changes_nothing(arrays, tmp_path):
+    model = small(make_optimizer(1e-2))
+    start = [np.array(one) for one in model.get_weights()]
+    script = Script([9.0] * 9)
+    callbacks = [script, *default_callbacks(patience=3)]
+    history = train(model, arrays, arrays, epochs=9, callbacks=callbacks, run_dir=tmp_path, progress=None)
+    assert history.index.tolist() == [0, 1, 2, 3]  # patience counts from the start
+    assert history.val_loss[0] == pytest.approx(model.evaluate(*arrays, verbose=0)[0], rel=1e-5)
+    for weights in model.get_weights(), load_best(tmp_path).get_weights():
+        assert all(np.array_equal(one, other) for one, other in zip(start, weights, strict=True))
+
+
+def test_a_start_that_is_not_finite_does_not_compete(arrays):
+    model = small(make_optimizer(1e-2))
+    model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, 1e30))
+    good = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: model.set_weights(weights))
+    weights = small().get_weights()
+    history = train(model, arrays, arrays, epochs=2, callbacks=[good, *default_callbacks()], progress=None)
+    assert np.isinf(history.val_loss[0]) and np.isfinite(history.val_loss[1:]).all()
+    assert np.isfinite(model.evaluate(*arrays, verbose=0)[0])
 
 
 def test_the_rate_is_halved_on_a_plateau(arrays):
@@ -107,7 +130,7 @@ def test_the_rate_is_halved_on_a_plateau(arrays):
 def test_a_schedule_is_followed(arrays):
     model = small(make_optimizer(0.01, schedule="cosine", steps=12))
     history = train(model, arrays, arrays, epochs=3, progress=None)
-    assert history.learning_rate.is_monotonic_decreasing
+    assert history.learning_rate[1:].is_monotonic_decreasing
 
 
 def test_training_stops_at_the_first_loss_that_is_not_a_number(arrays):
@@ -230,14 +253,14 @@ ONES = np.ones((4, 1))
 )
 def test_several_inputs_and_outputs_may_be_lists(data, loss):
     history = train(lines(2), data, data, epochs=1, callbacks=[], progress=None)
-    assert history[["loss", "val_loss"]].iloc[0, 0] == loss
+    assert history.loss[1] == history.val_loss[0] == loss
 
 
 @pytest.mark.parametrize("y", [[0, 0, 0, 0], [[0.0]] * 4, list(np.zeros(4)), pd.Series([0.0] * 4)], ids=str)
 def test_lists_of_numbers_are_arrays(y):
     x = [[1], [1], [1], [1]]
     history = train(line(), (x, y, [1, 1, 1, 1]), (x, y), epochs=1, callbacks=[], progress=None)
-    assert history["loss"].tolist() == [1.0]  # 1 instead of 0
+    assert history.loss[1] == history.val_loss[0] == 1.0  # 1 instead of 0
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="reads tf.data")
