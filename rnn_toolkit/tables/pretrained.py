@@ -15,7 +15,7 @@ from rnn_toolkit.tables.fitting import Preparation
 from rnn_toolkit.tables.layers import RawUnits, _Around
 from rnn_toolkit.tables.layout import Layout, check_frame
 from rnn_toolkit.tables.losses import ObservedMeanAbsoluteError, ScaledPinball
-from rnn_toolkit.tables.series_network import Mixture
+from rnn_toolkit.tables.series_network import Mixture, series_network
 from rnn_toolkit.tables.task import ForecastTask
 from rnn_toolkit.tables.windows import Windows
 
@@ -29,10 +29,16 @@ DAY = 86_400  # seconds
 def load_forecaster(train: Windows | None = None) -> keras.Model:
     """Load the forecaster that ships with the package: it has learnt from synthetic series, and forecasts any other.
 
-    It takes series of any scale and frequency, of one row or many, with missing values. It knows no covariates and no
-    calendar; of several targets, and of several series, each is forecast by itself. A season that it has not seen whole
-    it cannot repeat, and beyond 64 steps ahead trends stand still. With hundreds of rows or covariates that matter, a
-    network of `build_forecaster` may be better: `score` tells.
+    It takes series of any scale and frequency, of one row or many, with missing values. What it cannot do: it knows no
+    covariates and no calendar, and no bounds (of counts, the lower ones of an interval may be negative). Each target of
+    each series is forecast by itself. It sees the last 160 rows, or three seasons up to 480 rows; a season that it has
+    not seen whole it cannot repeat, and it was taught on none longer than 60 rows, nor beyond 64 steps ahead, where
+    trends stand still. With many rows, or covariates that matter, a network of `build_forecaster` may be better:
+    `score` tells.
+
+    The season comes from the frequency: 12 rows of months, 4 of quarters, 52 of weeks, 7 of days, 24 of hours, and
+    none of years or of numbered rows. For another, fit it to windows whose task has a `season_length`. Fine-tune it at
+    a low rate: `fine_tune(model, train, validation, epochs_per_stage=0, learning_rate=1e-4)`.
 
     Args:
         train: Windows to fit the model to: for `backtest`, `fine_tune`, `conformalize`, and for a season length of
@@ -53,7 +59,8 @@ def load_forecaster(train: Windows | None = None) -> keras.Model:
         >>> forecast(load_forecaster(), frame, horizon=2, level=80).columns.tolist()
         ['sales', 'sales-lo-80', 'sales-hi-80']
     """
-    network = keras.saving.load_model(FILE)
+    network = series_network(QUANTILES)
+    network.load_weights(FILE)  # not `load_model`, so that an older Keras than the one that wrote it can
     return network if train is None else fit_to_windows(network, train)
 
 
@@ -77,7 +84,7 @@ class EachSeries(_Around):
     def __init__(self, core, *, horizon, season_length, flags, **kwargs):
         super().__init__(core, **kwargs)
         self.horizon, self.season_length, self.flags = horizon, season_length, tuple(flags)
-        self.run = core
+        self.predict = None  # instead of the core, where no gradient is needed
 
     def build(self, input_shape):
         """Do nothing: the network is built."""
@@ -89,7 +96,7 @@ class EachSeries(_Around):
         history = ops.reshape(ops.transpose(inputs[..., :targets], (0, 2, 1)), (-1, lookback))
         ones = ops.ones_like(history[:, :1], dtype="int32")
         steps = ops.arange(1, self.horizon + 1, dtype="int32")[None, None] * ones[..., None]
-        outputs = self.run(
+        outputs = (self.predict or self.core)(
             {
                 "history": history,
                 "there": ops.reshape(ops.stack(present, axis=1), (-1, lookback)),
@@ -155,7 +162,7 @@ def fit_to_frame(network: keras.Model, frame: pd.DataFrame, horizon: int) -> tup
         padded=True,
     )
     model = _fitted(network, preparation)
-    model.layers[-1].core.run = network.predict_on_batch  # compiled once for all tables
+    model.layers[-1].core.predict = network.predict_on_batch  # compiled once for all tables
     margin = np.zeros((horizon, len(task.target))).tolist()
     model.layers[-1].margins = {"50": margin, "80": margin, "90": margin, "95": margin}  # its own quantiles
     if task.series is None:

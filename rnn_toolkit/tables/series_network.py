@@ -68,7 +68,7 @@ class SeriesFeatures(keras.layers.Layer):
         usual = ops.clip(seasonal, LEAST_SCALE * stepwise, 3 * stepwise)
         scale = ops.where(num_seasonal > 2, usual, stepwise) + FEWEST
         # The mean over the season that ends at each step, and how far each step is from it.
-        total, num = ops.cumsum(values * begun, axis=1), seen_steps(begun)
+        total, num = ops.cumsum(values * begun, axis=1), ops.cumsum(begun, axis=1)
         total_before, _ = lagged(total, season)
         num_before, _ = lagged(num, season)
         is_whole = ops.cast(step - season >= 0, "float32")
@@ -276,11 +276,6 @@ def at(tensor, place):
     place = ops.clip(place, 0, ops.shape(tensor)[1] - 1)
     place = ops.broadcast_to(place, (ops.shape(tensor)[0], ops.shape(place)[1]))
     return ops.take_along_axis(tensor, place, axis=1)
-
-
-def seen_steps(begun):
-    """Return how many steps lie behind the first value, at each step."""
-    return ops.cumsum(begun, axis=1)
 
 
 def squeezed(values):
