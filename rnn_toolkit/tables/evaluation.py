@@ -17,6 +17,7 @@ from rnn_toolkit.tables.baselines import BASELINES, baseline_forecasts, mase_sca
 from rnn_toolkit.tables.intervals import bounds_of, levels_of
 from rnn_toolkit.tables.layers import raw_units_of
 from rnn_toolkit.tables.layout import key_of
+from rnn_toolkit.tables.pretrained import fit_to_windows, is_pretrained
 from rnn_toolkit.tables.windows import Windows
 
 LEVELS = ("series", "cutoff", "time", "step", "target")
@@ -85,6 +86,8 @@ def backtest(
     baselines = (baselines,) if isinstance(baselines, str) else tuple(baselines)
     for name in baselines:
         one_of(name, "baselines", BASELINES)
+    if is_pretrained(model):
+        model = fit_to_windows(model, windows_or_frame)
     windows = _windows_to_judge(model, windows_or_frame)
     table, task, starts = windows.table, windows.task, windows.starts
     horizon, num_targets = task.horizon, len(task.target)

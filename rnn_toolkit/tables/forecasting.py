@@ -14,6 +14,7 @@ from rnn_toolkit.tables.evaluation import check_finite
 from rnn_toolkit.tables.intervals import base_interval, bounds_of, levels_of, own_places
 from rnn_toolkit.tables.layers import raw_units_of
 from rnn_toolkit.tables.layout import Layout, check_frame
+from rnn_toolkit.tables.pretrained import fit_to_frame, is_pretrained
 from rnn_toolkit.tables.table import Table, as_in_training, codes_of, warn_of_unknown
 from rnn_toolkit.tables.windows import Windows
 
@@ -31,7 +32,9 @@ def forecast(
     """Forecast the rows that follow a table.
 
     Args:
-        model: A model of `build_forecaster`, as trained or as loaded from its `.keras` file.
+        model: A model of `build_forecaster`, as trained or as loaded from its `.keras` file; or `load_forecaster()`,
+            which forecasts any table without training: its columns of numbers, with the index or its column of dates as
+            time, and its column of words, if any, as name of the series.
         frame: Recent rows, at least `lookback` for each series, with the columns of the task. A series with fewer is
             padded where training padded some (`short="pad"`), and left out with a warning elsewhere. Series that were
             not in the training table are welcome; a warning names them if none was.
@@ -61,6 +64,10 @@ def forecast(
         >>> forecast(model, frame.tail(6)).index.strftime("%d %b").tolist()
         ['10 Feb', '11 Feb', '12 Feb']
     """
+    if is_pretrained(model):
+        if future is not None:
+            raise ValueError("The pretrained forecaster knows no covariates. Received: `future`. Leave it out.")
+        model, frame = fit_to_frame(model, frame, horizon)
     raw_units = raw_units_of(model)
     preparation, task = raw_units.preparation, raw_units.preparation.task
     steps = task.horizon if horizon is None else whole_number(horizon, "horizon")

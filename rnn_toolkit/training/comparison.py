@@ -19,7 +19,7 @@ from rnn_toolkit.training import train as training
 from rnn_toolkit.training.callbacks import AveragedWeights, default_callbacks
 from rnn_toolkit.training.feeding import checked
 from rnn_toolkit.training.progress import is_interactive
-from rnn_toolkit.training.resumable import ResumableCallback
+from rnn_toolkit.training.resumable import NoteInterrupt
 
 
 def compare(
@@ -149,7 +149,7 @@ def fit_anew(build, arguments, *, train, validation, seed, monitor, mode, callba
             "penalties cannot be compared. Compile it with a metric and watch that: monitor='val_mae', say."
         )
     averages = [AveragedWeights()] if getattr(getattr(model, "optimizer", None), "use_ema", False) else []
-    stop = _Interrupt()
+    stop = NoteInterrupt()
     callbacks = [*averages, *default_callbacks(monitor=monitor, mode=mode), *callbacks, stop]
     history = training.train(model, train, validation, callbacks=callbacks, progress=None, **options)
     if stop.asked:  # which `train` takes for its regular end
@@ -162,15 +162,6 @@ def best_value(history, monitor, mode) -> float:
     if found.empty:
         raise ValueError(f"The training gave no finite {monitor!r}. Lower the learning rate, or clip gradients.")
     return float(found.min() if mode == "min" else found.max())
-
-
-class _Interrupt(ResumableCallback):
-    """Remember whether Ctrl-C ended a training, which `train` takes for its regular end."""
-
-    asked = False
-
-    def on_interrupt(self, reason):
-        self.asked = True
 
 
 @contextlib.contextmanager
