@@ -30,8 +30,9 @@ def build_forecaster(
     """Build a compiled recurrent forecaster that takes raw windows and returns raw forecasts.
 
     Patches of the look-back run through the recurrent layers; a decoder answers for all patches of the horizon at
-    once. A linear path is added, which starts as the linear model that forecasts later training windows best, as good as
-    the best simple forecast (see `fit_start`), and the network begins with no share of the answer: it must earn it.
+    once. A linear path is added, which starts as the linear model that forecasts later training windows best, as
+    good as the best simple forecast (see `fit_start`), and the network begins with no share of the answer: it must
+    earn it.
     Normalisation, category codes and column roles are inside: the `.keras` file is the whole pipeline.
 
     Args:
