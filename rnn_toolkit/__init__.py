@@ -8,11 +8,12 @@ In working order:
   `pad`
 - signals: `read_recordings`, `read_ts`, `cut_sequences`, `split_by_group`, `check_groups`, `sequence_batches`,
   `transcript_batches`
-- models: `recurrent_layers`, `build_forecaster`, `build_text_classifier`, `build_tagger`, `build_language_model`,
-  `build_sequence_classifier`, `build_ctc_recognizer`, `check_transcripts`, `StridedConvolution`, `SpecAugment`,
-  `WeightDrop`, `ActivationRegularization`, `make_optimizer`
+- models: `recurrent_layers`, `build_forecaster`, `load_forecaster`, `build_text_classifier`, `build_tagger`,
+  `build_language_model`, `build_sequence_classifier`, `build_ctc_recognizer`, `check_transcripts`,
+  `StridedConvolution`, `SpecAugment`, `WeightDrop`, `ActivationRegularization`, `make_optimizer`
 - training: `train`, `load_best`, `load_history`, `default_callbacks`, `callbacks`, `Monitor`,
-  `classifier_from_language_model`, `fine_tune`
+  `classifier_from_language_model`, `replace_head`, `fine_tune`, `train_curriculum`, `PacedBatches`, `compare`,
+  `tune`, `describe_hardware`, `use_all_devices`
 - judgement: `backtest`, `score`, `score_tags`, `score_language_model`, `score_labels`, `score_transcripts`
 - diagnosis: `diagnose`, `gradient_flow`, `layer_statistics`, `find_learning_rate`, `overfit_one_batch`
 - use: `forecast`, `conformalize`, `classify`, `explain_text`, `tag`, `generate`, `next_token_probabilities`,
@@ -55,6 +56,7 @@ from rnn_toolkit.tables.forecasting import conformalize, forecast
 from rnn_toolkit.tables.leakage import check_leakage
 from rnn_toolkit.tables.models import build_forecaster
 from rnn_toolkit.tables.plots import plot_errors, plot_forecast
+from rnn_toolkit.tables.pretrained import load_forecaster
 from rnn_toolkit.tables.task import ForecastTask
 from rnn_toolkit.tables.windows import Windows, split_by_time
 from rnn_toolkit.texts.batches import text_batches
@@ -71,15 +73,20 @@ from rnn_toolkit.texts.vectors import load_word_vectors
 from rnn_toolkit.texts.vocabulary import Vocabulary, fit_vocabulary
 from rnn_toolkit.training import callbacks
 from rnn_toolkit.training.callbacks import default_callbacks
-from rnn_toolkit.training.fine_tuning import fine_tune
+from rnn_toolkit.training.comparison import compare
+from rnn_toolkit.training.curriculum import PacedBatches, train_curriculum
+from rnn_toolkit.training.fine_tuning import fine_tune, replace_head
+from rnn_toolkit.training.hardware import describe_hardware, use_all_devices
 from rnn_toolkit.training.monitoring import Monitor
 from rnn_toolkit.training.plots import plot_history, plot_schedule
+from rnn_toolkit.training.search import tune
 from rnn_toolkit.training.train import load_best, load_history, train
 
 __all__ = [
     "ActivationRegularization",
     "ForecastTask",
     "Monitor",
+    "PacedBatches",
     "SpecAugment",
     "StridedConvolution",
     "Vocabulary",
@@ -99,11 +106,13 @@ __all__ = [
     "check_transcripts",
     "classifier_from_language_model",
     "classify",
+    "compare",
     "conformalize",
     "copied_share",
     "cut_sequences",
     "datasets",
     "default_callbacks",
+    "describe_hardware",
     "diagnose",
     "explain_text",
     "find_learning_rate",
@@ -116,6 +125,7 @@ __all__ = [
     "language_model_batches",
     "layer_statistics",
     "load_best",
+    "load_forecaster",
     "load_history",
     "load_word_vectors",
     "make_optimizer",
@@ -134,6 +144,7 @@ __all__ = [
     "read_recordings",
     "read_ts",
     "recurrent_layers",
+    "replace_head",
     "score",
     "score_labels",
     "score_language_model",
@@ -147,6 +158,9 @@ __all__ = [
     "tag_batches",
     "text_batches",
     "train",
+    "train_curriculum",
     "transcribe",
     "transcript_batches",
+    "tune",
+    "use_all_devices",
 ]

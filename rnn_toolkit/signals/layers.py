@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import ops
+from scipy.fft import dct
 
 from rnn_toolkit._checks import check_share, whole_number
 from rnn_toolkit.datasets.files import read_recording
@@ -93,14 +94,20 @@ class LogMelSpectrogram(SequenceReader):
             than this below it counts as silence. So how near the microphone was and what hums in the room matter less,
             but a model with it cannot `stream`. `None` keeps the energy as it is.
         trim: Whether to cut the silence from both ends of the recording: frames within 6 dB of that limit.
+        coefficients: Cepstral coefficients: so many of the first of the bands' cosine transform, instead of the bands.
+            They tell the outline of a frame's spectrum, which is what is said, and leave out the lines of the voice
+            that says it. 13 are usual; `None` returns the bands.
 
     Call arguments:
         inputs: `(batch, samples)`, padded with zeros on the right.
 
     Returns:
-        `(batch, frames, bands)`, with `ceil(samples / hop)` frames; what `trim` cuts is masked, behind the others.
+        `(batch, frames, bands)`, or `(batch, frames, coefficients)`, with `ceil(samples / hop)` frames; what `trim`
+        cuts is masked, behind the others.
 
-    Source: Bands: the formula of the Hidden Markov Model Toolkit, as in `keras.layers.MelSpectrogram`.
+    Source: Bands: the formula of the Hidden Markov Model Toolkit, as in `keras.layers.MelSpectrogram`. Coefficients:
+        Davis and Mermelstein, 1980, "Comparison of parametric representations for monosyllabic word recognition in
+        continuously spoken sentences", IEEE Transactions on Acoustics, Speech, and Signal Processing 28(4).
     """
 
     reads = "recordings"
@@ -114,10 +121,11 @@ class LogMelSpectrogram(SequenceReader):
         hop: float = 10,
         dynamic_range: float | None = None,
         trim: bool = False,
+        coefficients: int | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.dynamic_range, self.trim = dynamic_range, trim
+        self.dynamic_range, self.trim, self.coefficients = dynamic_range, trim, coefficients
         if trim and not (dynamic_range or 0) > 6:
             raise ValueError(f"`trim` needs a `dynamic_range` above 6 dB. Received: {dynamic_range}. Try 40.")
         self.sampling_rate = whole_number(sampling_rate, "sampling_rate", minimum=1000)
@@ -130,6 +138,9 @@ class LogMelSpectrogram(SequenceReader):
         self._bins = 2 ** int(np.ceil(np.log2(self.size)))
         self._window = np.hanning(self.size + 1)[:-1].astype("float32")
         self._weights = mel_weights(self._bins // 2 + 1, bands, sampling_rate)
+        if not 0 < (coefficients or 1) <= bands:
+            raise ValueError(f"`coefficients` must be 1 to `bands`, {bands}. Received: {coefficients}. Try 13.")
+        self._cosines = dct(np.eye(bands, dtype="float32"), norm="ortho")[:, :coefficients]  # (bands, coefficients)
 
     def build(self, input_shape):
         """Check that waveforms come in."""
@@ -144,7 +155,7 @@ class LogMelSpectrogram(SequenceReader):
 
     def call(self, inputs):
         """Return the spectrograms."""
-        return ops.cast(self._read(inputs)[0], self.compute_dtype)
+        return self._answer(self._read(inputs)[0])
 
     def compute_mask(self, inputs, mask=None):
         """Return which frames are neither padding nor cut off, `(batch, frames)`."""
@@ -152,7 +163,12 @@ class LogMelSpectrogram(SequenceReader):
 
     def over(self, inputs):
         """Return the frames of signals that have their past before them."""
-        return ops.cast(self._log_energy(inputs), self.compute_dtype)
+        return self._answer(self._log_energy(inputs))
+
+    def _answer(self, frames):
+        """Return the coefficients of frames, or the frames."""
+        frames = frames if self.coefficients is None else ops.matmul(frames, self._cosines)
+        return ops.cast(frames, self.compute_dtype)
 
     def _log_energy(self, inputs):
         frames = ops.extract_sequences(inputs, self.size, self.strides)  # (batch, frames, size)
@@ -179,8 +195,8 @@ class LogMelSpectrogram(SequenceReader):
         return frames, places <= last - first
 
     def compute_output_shape(self, input_shape):
-        """Return `(batch, frames, bands)`."""
-        return input_shape[0], strided(input_shape[1], self.strides), self.bands
+        """Return `(batch, frames, bands)`, or of coefficients."""
+        return input_shape[0], strided(input_shape[1], self.strides), self.coefficients or self.bands
 
     def batches(self, recordings, *, length=None, batch_size=64) -> SequenceBatches:
         """Return recordings, arrays or paths of WAV files, as batches; those of like length together."""
@@ -200,7 +216,7 @@ class LogMelSpectrogram(SequenceReader):
 
     def get_config(self):
         """Return the arguments of the constructor."""
-        names = ("sampling_rate", "bands", "frame", "hop", "dynamic_range", "trim")
+        names = ("sampling_rate", "bands", "frame", "hop", "dynamic_range", "trim", "coefficients")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

@@ -48,7 +48,8 @@ def build_sequence_classifier(
             GRU of 64 units; for waveforms `SpecAugment`, a convolution in strides of two frames, and 96 units.
         adapt_to: Training batches, whose mean and deviation in each channel (or band of the spectrogram) the inputs are
             normalised by; `None` takes the inputs as they are.
-        sampling_rate: Of waveforms, samples a second: the model then begins with `LogMelSpectrogram`.
+        sampling_rate: Of waveforms, samples a second: the model then begins with `LogMelSpectrogram`, 13 cepstral
+            coefficients a frame.
         streamable: Whether waveforms are to be read while they come in, by `stream`. If not, a recording's energy is
             measured against its loudest moment, down to 40 dB below it, and, if it gets one label, silence at its ends
             is cut off: what a microphone and a room add then counts less.
@@ -188,7 +189,8 @@ def _first_layers(input_shape, sampling_rate, adapt_to, streamable, trim=False) 
             f"{input_shape} with sampling_rate={sampling_rate}. Pass the shape of one sequence, its length left open."
         )
     whole = {} if streamable else {"dynamic_range": 40.0, "trim": trim}
-    reader = SequenceReader() if sampling_rate is None else LogMelSpectrogram(sampling_rate, **whole)
+    is_sound = sampling_rate is not None
+    reader = LogMelSpectrogram(sampling_rate, coefficients=13, **whole) if is_sound else SequenceReader()
     first = [keras.Input(input_shape), reader]
     if adapt_to is None:
         return first

@@ -13,4 +13,8 @@ progress.py       what a training shows while it runs
 runs.py           a training's state, taken and put back
 train.py          fit, and go on after whatever happened
 fine_tuning.py    train what has learnt something else before, layer by layer
+hardware.py       what there is to compute on, and training on all of it
+curriculum.py     easy examples first
+comparison.py     variants of a network side by side, several seeds each
+search.py         which arguments make a network learn best
 """

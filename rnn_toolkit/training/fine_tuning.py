@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit._checks import whole_number
+from rnn_toolkit._checks import one_of, whole_number
 from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.pooling import MaskedPooling
 from rnn_toolkit.networks.recurrent import NORMALIZERS
@@ -18,7 +18,7 @@ from rnn_toolkit.training import train as training
 from rnn_toolkit.training.callbacks import default_callbacks
 from rnn_toolkit.training.feeding import checked
 from rnn_toolkit.training.identity import num_batches
-from rnn_toolkit.training.resumable import ResumableCallback
+from rnn_toolkit.training.resumable import NoteInterrupt
 
 
 def fine_tune(
@@ -109,7 +109,7 @@ def fine_tune(
                 rate_factors=_rate_factors(model, groups, decay),
             )
             _compile(model, {**settings, "optimizer": keras.saving.serialize_keras_object(optimizer)})
-            stop = _Stop()
+            stop = NoteInterrupt()
             chosen = default_callbacks(monitor="loss" if validation is None else "val_loss")
             history = training.train(
                 model,
@@ -137,19 +137,66 @@ def fine_tune(
     return history.set_index(pd.RangeIndex(len(history), name="epoch") + histories[0].index[0])
 
 
-class _Stop(ResumableCallback):
-    """Remember whether Ctrl-C ended a training, which `train` takes for its regular end."""
+def replace_head(
+    model: keras.Model, head: keras.Layer | Sequence[keras.Layer], *, above: str | None = None
+) -> keras.Model:
+    """Build a model that begins as a trained one does, with new layers on top; train it with `fine_tune`.
 
-    asked = False
+    The layers below are copied with their weights; the trained model stays as it is.
 
-    def on_interrupt(self, reason):
-        self.asked = True
+    Args:
+        model: A trained `keras.Sequential` or functional model.
+        head: The new layers, or one.
+        above: Name of the highest layer to keep; `None` keeps those below the last one that has weights.
+
+    Returns:
+        The new model, of the same kind, to be compiled.
+
+    Raises:
+        TypeError: If the model is of another kind.
+        ValueError: If there is no such layer, none is left to keep, or the head does not fit.
+
+    Example:
+        >>> layers = [keras.layers.GRU(4, name="reader"), keras.layers.Dense(9, activation="softmax")]
+        >>> trained = keras.Sequential([keras.Input((None, 1)), *layers])
+        >>> model = replace_head(trained, keras.layers.Dense(2, activation="softmax", name="new"))
+        >>> [layer.name for layer in model.layers], model.output_shape
+        (['reader', 'new'], (None, 2))
+    """
+    if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):  # of functional models alone
+        raise TypeError(f"`model` must be Sequential or functional. Received: {type(model).__name__}.")
+    head = [head] if isinstance(head, keras.Layer) else list(head)
+    names = [layer.name for layer in model.layers]
+    if above is None:
+        place = max((place for place, layer in enumerate(model.layers) if layer.weights), default=0) - 1
+    else:
+        one_of(above, "above", names)
+        place = names.index(above)
+    if place < 0 or isinstance(model.layers[place], keras.layers.InputLayer):
+        raise ValueError(
+            f"Model {model.name!r} has no layer below its head; its layers are: {', '.join(names)}. Build a new "
+            "model, or train this one as it is, with `fine_tune`."
+        )
+    copied = keras.models.clone_model(model)
+    copied.set_weights(model.get_weights())
+    kept = copied.layers[place]
+    try:
+        if isinstance(model, keras.Sequential):
+            return keras.Sequential([*copied.inputs, *copied.layers[: place + 1], *head])
+        output = kept.output
+        for layer in head:
+            output = layer(output)
+        return keras.Model(copied.inputs, output)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"`head` does not fit on layer {kept.name!r}, which returns the shape {kept.output.shape}: {error}"
+        ) from error
 
 
 def _groups(model) -> list[list]:
     """Return the layers that have something to train, in the groups that are unfrozen one by one, the lowest first."""
     groups = []
-    for layer in model.layers:
+    for layer in itertools.chain.from_iterable(map(_inner, model.layers)):
         if not layer.trainable_variables:
             continue
         if groups and (isinstance(layer, tuple(NORMALIZERS.values())) or isinstance(groups[-1][0], MaskedPooling)):
@@ -157,6 +204,15 @@ def _groups(model) -> list[list]:
         else:
             groups.append([layer])
     return groups
+
+
+def _inner(layer) -> list:
+    """Return the layers within a layer that holds a whole model, such as a forecaster's; otherwise the layer."""
+    within = layer._flatten_layers(include_self=False)
+    if not isinstance(layer, keras.Model) and not any(isinstance(one, keras.Model) for one in within):
+        return [layer]
+    children = layer.layers if isinstance(layer, keras.Model) else layer._layers
+    return list(itertools.chain.from_iterable(map(_inner, children)))
 
 
 def _rate_factors(model, groups, decay) -> list[float]:

@@ -52,7 +52,13 @@ def identity_of(model: keras.Model, train, validation=None, *, batch_size: int) 
         },
         "optimizer": optimizers_of(model),
         "loss": _plain(model.loss),
-        "train": _size(train, batch_size),
+    } | identity_of_data(train, validation, batch_size=batch_size)
+
+
+def identity_of_data(train, validation=None, *, batch_size: int) -> dict:
+    """Describe training and validation data, or `None`, by the items train, validation and sample of an identity."""
+    return {
+        "train": {} if train is None else _size(train, batch_size),
         "validation": {} if validation is None else _size(validation, batch_size),
         "sample": {"train": _sample(train), "validation": _sample(validation)},
     }

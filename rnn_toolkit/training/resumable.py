@@ -64,3 +64,13 @@ class ResumableCallback(keras.callbacks.Callback):
 
     def set_state(self, state: dict) -> None:
         """Go on from the state of an earlier run."""
+
+
+class NoteInterrupt(ResumableCallback):
+    """Note whether Ctrl-C ended a training, which `train` takes for its regular end."""
+
+    asked = False
+
+    def on_interrupt(self, reason: str) -> None:
+        """Note it."""
+        self.asked = True

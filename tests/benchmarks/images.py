@@ -38,7 +38,7 @@ def images_of(task, choose):
     return split
 
 
-def main(*, task, choose, epochs, minutes, units, rate, batch_size, seed):
+def main(*, task, choose, epochs, minutes, cell, units, rate, batch_size, seed):
     """Print accuracies."""
     train, test, digits, test_digits = images_of(task, choose)
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
@@ -54,7 +54,7 @@ def main(*, task, choose, epochs, minutes, units, rate, batch_size, seed):
     batches = rt.sequence_batches(train, digits.tolist(), **labelled)
     judged = rt.sequence_batches(test, test_digits.tolist(), classes=batches.classes, batch_size=250)
     is_short = task in ("digits", "rows")
-    layers = rt.recurrent_layers("gru", (units,), bidirectional=is_short, return_sequences=True)
+    layers = rt.recurrent_layers(cell, units, bidirectional=is_short, return_sequences=True)
     optimizer = rt.make_optimizer(rate, schedule="one_cycle", steps=epochs * len(batches), clip=1.0)
     options = {"optimizer": optimizer, "dropout": 0.3 if is_short else 0.0}
     options["pooling"] = ("mean", "max") if is_short else ("last",)
@@ -85,7 +85,8 @@ if __name__ == "__main__":
     parser.add_argument("task", choices=["digits", "rows", "pixels", "permuted"])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--units", type=int, default=64)
+    parser.add_argument("--cell", default="gru")
+    parser.add_argument("--units", type=int, nargs="+", default=[64])
     parser.add_argument("--rate", type=float, default=5e-3)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)

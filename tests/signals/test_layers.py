@@ -44,6 +44,11 @@ def test_a_tone_is_loudest_in_its_band_and_silence_has_a_floor():
     assert np.allclose(ops.convert_to_numpy(layer(np.zeros((1, 800), "float32"))), np.log(FLOOR))
 
 
+def test_of_the_coefficients_of_an_even_spectrum_only_the_first_is_not_zero():
+    frame = ops.convert_to_numpy(LogMelSpectrogram(RATE, coefficients=13)(np.zeros((1, 80), "float32")))[0, 0]
+    np.testing.assert_allclose(frame, [40**0.5 * np.log(FLOOR)] + 12 * [0], atol=1e-4)  # of 40 equal bands
+
+
 def test_frames_are_counted_by_the_hop_whatever_the_padding():
     layer = LogMelSpectrogram(RATE)  # 80 samples a hop, 200 a frame
     rows = [np.ones(length, "float32") for length in (1, 80, 81, 800)]
@@ -104,7 +109,7 @@ def test_symbols_of_several_letters_are_joined_by_spaces():
 
 
 @pytest.mark.parametrize(
-    "layer", [LogMelSpectrogram(RATE, bands=20, hop=5), SpecAugment(time=0.1), Symbols(["a", "b"])]
+    "layer", [LogMelSpectrogram(RATE, bands=20, hop=5, coefficients=7), SpecAugment(time=0.1), Symbols(["a", "b"])]
 )
 def test_a_layer_is_rebuilt_from_its_config(layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
@@ -116,6 +121,7 @@ def test_a_layer_is_rebuilt_from_its_config(layer):
     [
         (lambda: LogMelSpectrogram(8000.5), TypeError, "`sampling_rate` must be a whole number"),
         (lambda: LogMelSpectrogram(8000, trim=True), ValueError, "`trim` needs a `dynamic_range` above 6 dB"),
+        (lambda: LogMelSpectrogram(RATE, coefficients=41), ValueError, "`coefficients` must be 1 to `bands`, 40"),
         (lambda: LogMelSpectrogram(RATE, frame=5), ValueError, "`frame` must be at least as long as `hop`"),
         (
             lambda: LogMelSpectrogram(RATE)(np.zeros((1, 5, 2))),

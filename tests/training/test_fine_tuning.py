@@ -7,7 +7,7 @@ import pytest
 from rnn_toolkit.networks.pooling import MaskedPooling
 from rnn_toolkit.training import train as train_module
 from rnn_toolkit.training.callbacks import default_callbacks
-from rnn_toolkit.training.fine_tuning import fine_tune
+from rnn_toolkit.training.fine_tuning import fine_tune, replace_head
 from rnn_toolkit.training.train import load_history
 
 
@@ -273,3 +273,82 @@ def uncompiled():
 def test_what_cannot_be_fine_tuned_is_refused(build, options, message):
     with pytest.raises(ValueError, match=message):
         fine_tune(build(), **{"train": arrays()} | options)
+
+
+def wrapped():
+    """Return a model whose layers lie within a layer, as those of a forecaster do."""
+    inner = keras.Sequential([keras.layers.Dense(2, name="low"), keras.layers.Dense(1, name="high")])
+    model = keras.Sequential([keras.Input((3, 2)), keras.layers.TimeDistributed(inner)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    return model, inner
+
+
+def test_layers_within_a_layer_are_unfrozen_one_by_one_too():
+    model, inner = wrapped()
+    before = values(inner.layers)
+    data = np.ones((4, 3, 2)), np.zeros((4, 3, 1))
+    look = Look()
+    fine_tune(model, data, epochs=1, callbacks=[look], progress=None)
+    assert len(look.after) == 2
+    low, high = slice(0, 2), slice(2, 4)
+    assert all(same(look.after[0][low], before[low]))
+    assert not all(same(look.after[0][high], before[high]))
+    assert not all(same(look.after[1][low], before[low]))
+
+
+def trained():
+    return keras.Sequential(
+        [
+            keras.Input((2,)),
+            keras.layers.Dense(3, name="body"),
+            keras.layers.Dense(4, name="old"),
+            keras.layers.Softmax(),
+        ]
+    )
+
+
+def functional():
+    inputs = keras.Input((2,))
+    outputs = keras.layers.Dense(4, name="old")(keras.layers.Dense(3, name="body")(inputs))
+    return keras.Model(inputs, keras.layers.Softmax()(outputs))
+
+
+@pytest.mark.parametrize("make", [trained, functional])
+def test_a_new_head_stands_on_copies_of_the_layers_below_the_old_one(make):
+    old = make()
+    before = old.get_weights()
+    model = replace_head(old, [keras.layers.Dense(5, name="new"), keras.layers.Softmax()])
+    assert isinstance(model, keras.Sequential) == isinstance(old, keras.Sequential)
+    assert model.output_shape == (None, 5)
+    assert all(same(model.get_layer("body").get_weights(), before[:2]))
+    model.get_layer("body").set_weights([np.zeros((2, 3)), np.zeros(3)])
+    assert all(same(old.get_weights(), before))
+
+
+def test_the_highest_layer_to_keep_can_be_named():
+    model = replace_head(trained(), keras.layers.Dense(1, name="new"), above="old")
+    assert [layer.name for layer in model.layers] == ["body", "old", "new"]
+    with pytest.raises(ValueError, match=r"`above` must be one of .* Did you mean 'old'"):
+        replace_head(trained(), keras.layers.Dense(1), above="oldd")
+
+
+def test_a_head_that_does_not_fit():
+    for make in (trained, functional):
+        with pytest.raises(
+            ValueError, match=r"`head` does not fit on layer 'body', which returns the shape \(None, 3\)"
+        ):
+            replace_head(make(), keras.layers.LSTM(2))
+
+
+def test_a_model_without_a_layer_below_its_head():
+    for model in (keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), keras.Sequential()):
+        with pytest.raises(ValueError, match="has no layer below its head"):
+            replace_head(model, keras.layers.Dense(2))
+
+
+def test_a_model_of_another_kind_has_no_layer_on_top():
+    class Own(keras.Model):
+        pass
+
+    with pytest.raises(TypeError, match="must be Sequential or functional"):
+        replace_head(Own(), keras.layers.Dense(2))
