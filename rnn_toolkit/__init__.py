@@ -8,9 +8,9 @@ In working order:
   `pad`
 - signals: `read_recordings`, `read_ts`, `cut_sequences`, `split_by_group`, `check_groups`, `sequence_batches`,
   `transcript_batches`
-- models: `recurrent_layers`, `build_forecaster`, `build_text_classifier`, `build_tagger`, `build_language_model`,
-  `build_sequence_classifier`, `build_ctc_recognizer`, `check_transcripts`, `StridedConvolution`, `SpecAugment`,
-  `WeightDrop`, `ActivationRegularization`, `make_optimizer`
+- models: `recurrent_layers`, `build_forecaster`, `load_forecaster`, `build_text_classifier`, `build_tagger`,
+  `build_language_model`, `build_sequence_classifier`, `build_ctc_recognizer`, `check_transcripts`,
+  `StridedConvolution`, `SpecAugment`, `WeightDrop`, `ActivationRegularization`, `make_optimizer`
 - training: `train`, `load_best`, `load_history`, `default_callbacks`, `callbacks`, `Monitor`,
   `classifier_from_language_model`, `replace_head`, `fine_tune`, `train_curriculum`, `PacedBatches`, `compare`,
   `tune`, `describe_hardware`, `use_all_devices`
@@ -56,6 +56,7 @@ from rnn_toolkit.tables.forecasting import conformalize, forecast
 from rnn_toolkit.tables.leakage import check_leakage
 from rnn_toolkit.tables.models import build_forecaster
 from rnn_toolkit.tables.plots import plot_errors, plot_forecast
+from rnn_toolkit.tables.pretrained import load_forecaster
 from rnn_toolkit.tables.task import ForecastTask
 from rnn_toolkit.tables.windows import Windows, split_by_time
 from rnn_toolkit.texts.batches import text_batches
@@ -124,6 +125,7 @@ __all__ = [
     "language_model_batches",
     "layer_statistics",
     "load_best",
+    "load_forecaster",
     "load_history",
     "load_word_vectors",
     "make_optimizer",

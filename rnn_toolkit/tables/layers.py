@@ -369,7 +369,8 @@ def raw_units_of(model: keras.Model, *, required: bool = True) -> RawUnits | Non
     layer = next((layer for layer in model.layers if isinstance(layer, RawUnits)), None)
     if layer is None and required:
         raise ValueError(
-            f"Model {model.name!r} carries no preparation of its inputs; only models of `rt.build_forecaster` do. "
+            f"Model {model.name!r} carries no preparation of its inputs; only models of `rt.build_forecaster` "
+            "and `rt.load_forecaster` do. "
             "Pass `rt.Windows` instead of a table, or wrap your network in `rnn_toolkit.tables.layers.RawUnits`."
         )
     return layer

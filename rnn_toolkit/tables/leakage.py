@@ -55,6 +55,7 @@ def check_leakage(
     """
     shares = {"validation": validation, "test": test, "gap": gap}
     reference = split_by_time(frame, task, **shares)
+    task = reference[0].task  # with what the split has chosen
     final = reference if pipeline is None else None
     pipeline = pipeline or (lambda table: split_by_time(table, task, **shares))
     rows = []

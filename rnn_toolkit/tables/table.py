@@ -37,7 +37,7 @@ class Table(Layout):
         self.preparation = preparation
         self.targets, self.observed = targets, ~np.isnan(targets)
         self.codes = codes_of(self.names, preparation.series)
-        if self.task.series not in preparation.categories:
+        if self.task.series not in preparation.categories and preparation.train_ends:
             warn_of_unknown("series in", self.task.series, self.names, preparation.series)
         self.values = self._fill(raw, words)
 

@@ -74,7 +74,7 @@ def test_a_run_of_an_earlier_version_goes_on(build, tmp_path):
     clip_as_begun(whole, {"clip_quantile": 0.9})
     expected = rt.train(whole, train, validation, epochs=4, progress=None)
     # Not to the last bit: the first epoch was trained on another machine.
-    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-4)
+    np.testing.assert_allclose(history["loss"], expected["loss"].dropna(), rtol=1e-4)
     for weight, other in zip(model.weights, whole.weights, strict=True):
         np.testing.assert_allclose(weight, other, rtol=1e-3, atol=1e-5)
 
