@@ -29,6 +29,8 @@ SMALL: dict[str, dict[str, object]] = {
     "06_why_does_it_not_learn": {"epochs": 3, "long_epochs": 20},
     "07_pictures_and_sensors": {"epochs": 3, "weather_epochs": 1},
     "08_hear_the_digit": {"epochs": 2, "string_epochs": 1, "num_strings": 32, "units": 16},
+    "09_tune_it": {"trials": 3, "epochs": 1, "seeds": 1},
+    "10_teach_it_in_steps": {"epochs": 1, "length": 12, "rows": 64},
     "11_put_the_capitals_back": {"epochs": 2},
     "template_your_table": {"epochs": 2},
 }

@@ -74,7 +74,8 @@ def _season_length(frame, layout, ends) -> int | None:
         for begin, end in zip(layout.begins[chosen], ends[chosen], strict=True):
             changes = np.diff(values[begin:end], axis=0)
             if len(changes) >= 2 * length:
-                changes = np.nan_to_num(changes - np.nanmean(changes, axis=0)) if len(changes) else changes
+                count = np.maximum((~np.isnan(changes)).sum(axis=0), 1)
+                changes = np.nan_to_num(changes - np.nansum(changes, axis=0) / count)
                 power = np.square(changes).sum(axis=0)
                 again = (changes[length:] * changes[:-length]).sum(axis=0) / np.where(power > 0, power, 1)
                 repeats.extend(again - 2 / np.sqrt(len(changes)))

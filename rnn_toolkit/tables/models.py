@@ -30,10 +30,9 @@ def build_forecaster(
     """Build a compiled recurrent forecaster that takes raw windows and returns raw forecasts.
 
     Patches of the look-back run through the recurrent layers; a decoder answers for all patches of the horizon at
-    once. A linear path is added, which starts as the linear model that forecasts later training windows best, as
-    good as the best simple forecast (see `fit_start`), and the network begins with no share of the answer: it must
-    earn it.
-    Normalisation, category codes and column roles are inside: the `.keras` file is the whole pipeline.
+    once. A linear path is added, which starts as what forecasts later training windows best (`fit_start`); the network
+    begins with no share of the answer, and `train` keeps what it adds where validation data gain by it. Normalisation,
+    category codes and column roles are inside: the `.keras` file is the whole pipeline.
 
     Args:
         train: Windows of the training rows, from which the linear path and the preparation are fitted.
@@ -70,8 +69,9 @@ def build_forecaster(
     length = _patch_length(patch_length, task.lookback)
     quantiles = None if quantiles is None else _checked_quantiles(quantiles)
     num_targets = len(task.target)
-    units = _units(len(train.all_starts) * num_targets)
+    units = 128
     if layers is None:
+        units = _units(len(train.all_starts) * num_targets)
         layers = [*recurrent_layers("gru", (units,)), keras.layers.Dropout(0.3)]
     core = [Patches(length), keras.layers.Dense(units, activation="relu")] if length > 1 else []
     core += layers
