@@ -108,6 +108,7 @@ for place, ax in zip(range(4), axes, strict=True):
     stream = rt.stream(model, steps=1)
     said = pd.concat([stream.push(row[None]) for row in test[place]])[train.classes]
     ax.imshow(said, cmap="Blues", vmin=0, vmax=1)
+    ax.grid(False)
     ax.set(title=f"a {test_digits[place]}", xticks=range(10), yticks=range(8), xlabel="digit")
 axes[0].set_ylabel("rows read")
 difference = abs(said.iloc[-1] - answers.loc[place, train.classes].astype(float)).max()
@@ -165,7 +166,9 @@ rained, said = future["rain"].iloc[0] == "rain", (first["label"] == "rain").to_n
 figure, ax = plt.subplots(figsize=(9, 2.2), layout="constrained")
 ax.fill_between(range(168), 1.1, 2, where=rained, step="mid", color="#0072b2")
 ax.fill_between(range(168), 0, 0.9, where=said, step="mid", color="#e69f00")
-ax.set(yticks=[0.45, 1.55], yticklabels=["network", "rain gauge"], xlabel="hour of the week", title="Rain")
+_ = ax.set(
+    yticks=[0.45, 1.55], yticklabels=["network", "rain gauge"], xlabel="hour of the week", title="Rain", xlim=(0, 168)
+)
 
 # %% [markdown]
 # ## Use it

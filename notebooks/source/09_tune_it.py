@@ -7,7 +7,7 @@
 # measured on the data of others. You let a search find out on yours, look at what it saw, and then put the usual
 # recommendations side by side, several seeds each, so that you can tell a gain from luck.
 #
-# About 10 minutes on two CPU cores.
+# Words in blue are explained in the [glossary](glossary.md). About 10 minutes on two CPU cores.
 
 # %%
 import subprocess
@@ -164,7 +164,6 @@ ax = order["mean"].plot.barh(
     xerr=order["spread"], figsize=(9, 5), color="#99c7e0", xlabel="validation loss, best epoch"
 )
 ax.axvline(table.loc["as it is: a GRU", "mean"], color="#0072b2")
-ax.spines[["top", "right"]].set_visible(False)
 
 # %% [markdown]
 # Read it like this: a bar that ends left of the line, and whose whisker does not reach it, helped. Bars within a

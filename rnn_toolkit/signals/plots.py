@@ -44,6 +44,7 @@ def plot_confusion(actual: Iterable, predicted: Iterable, *, ax=None):
     size = 1.5 + 0.45 * len(classes)
     ax = axes_of(ax, size=(size + 0.5, size))
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ax.grid(False)  # which a style of the user's may have drawn across the numbers
     for row, column in np.argwhere(counts):
         color = "white" if shares[row, column] > 0.6 else INK
         ax.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=10, color=color)
@@ -87,6 +88,7 @@ def plot_spectrogram(recording, sampling_rate: int, *, alignment: pd.DataFrame |
     ax = axes_of(ax, size=(9, 3.5))
     picture = {"origin": "lower", "aspect": "auto", "cmap": "magma", "interpolation": "nearest"}
     ax.imshow(energy, extent=(0, seconds, 0, len(energy)), vmin=max(energy.min(), np.log(FLOOR)), **picture)
+    ax.grid(False)
     mels = np.linspace(*1127 * np.log1p(np.array([20, sampling_rate / 2]) / 700), len(energy) + 2)
     ticks = [hertz for hertz in (250, 500, 1000, 2000, 4000, 8000) if hertz < sampling_rate / 2]
     places = np.interp(1127 * np.log1p(np.array(ticks) / 700), mels[1:-1], np.arange(len(energy)) + 0.5)
