@@ -111,7 +111,7 @@ def scale_then_split(table):
 
 
 caught = rt.check_leakage(frame[[target]], task, pipeline=scale_then_split)
-caught[caught.leaks]
+caught[caught.leaks].head(4)
 
 # %% [markdown]
 # Caught, and told where. `build_forecaster` scales inside the model, from the training rows alone.
