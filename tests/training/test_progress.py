@@ -168,6 +168,13 @@ def test_the_steps_of_an_epoch_are_counted_where_the_data_do_not_say(terminal, c
     assert "epoch 2/2, step 2/7" in terminal.looks()[-1]
 
 
+def test_a_training_that_stops_early_says_for_how_many_epochs_it_was_no_better(terminal, clock):
+    line = begin(Progress(9))
+    run(line, [2.0, 1.0, 3.0, 4.0])
+    line.on_train_end()
+    assert terminal.getvalue().endswith("best 1 (epoch 2), no better for 2 epochs, took 0:00\n")
+
+
 def test_the_line_ends_with_one_newline_and_the_time_it_took(terminal, clock):
     line = begin(Progress(2))
     run(line, [2.0, 1.0])
