@@ -4,11 +4,13 @@
     python notebooks/build.py --check   write nothing; fail if a notebook is not what its source builds
 
 A source is a script in jupytext's percent format. Its first cell is text and holds a line `{colab}`, which becomes the
-badge. The second cell of every notebook is source/set_up.py.
+badge. The second cell of every notebook is source/set_up.py, folded. Links to files beside the notebook, such as
+`glossary.md#epoch`, become addresses in the repository.
 """
 
 import argparse
 import json
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -21,10 +23,19 @@ REPOSITORY = PYPROJECT["project"]["urls"]["Repository"]
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
 
 
-def cell(kind: str, text: str, tags: list[str]) -> dict:
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # in Colab, in Jupyter
+
+
+def cell(kind: str, text: str, metadata: dict) -> dict:
     """Return one cell as plain JSON values, with nothing in it that differs from run to run."""
-    plain = {"cell_type": kind, "metadata": {"tags": tags} if tags else {}, "source": text.splitlines(keepends=True)}
+    text = re.sub(r"\]\((\w+\.(?:md|ipynb))", rf"]({REPOSITORY}/blob/main/notebooks/\1", text)  # Colab knows no folder
+    plain = {"cell_type": kind, "metadata": metadata, "source": text.splitlines(keepends=True)}
     return plain | ({"execution_count": None, "outputs": []} if kind == "code" else {})
+
+
+def sources() -> list[Path]:
+    """Return the scripts that notebooks are built from."""
+    return sorted(path for path in FOLDER.glob("source/*.py") if path.stem != "set_up")
 
 
 def build(source: Path) -> str:
@@ -35,8 +46,8 @@ def build(source: Path) -> str:
     hosted = REPOSITORY.replace("github.com", "colab.research.google.com/github")
     badge = BADGE.replace("{address}", f"{hosted}/blob/main/notebooks/{source.stem}.ipynb")
     set_up = (FOLDER / "source" / "set_up.py").read_text(encoding="utf-8").replace("{repository}", REPOSITORY)
-    cells = [cell("markdown", title.source.replace("{colab}", badge), []), cell("code", set_up.rstrip(), [])]
-    cells += [cell(one.cell_type, one.source, one.metadata.get("tags", [])) for one in rest]
+    cells = [cell("markdown", title.source.replace("{colab}", badge), {}), cell("code", set_up.rstrip(), FOLDED)]
+    cells += [cell(one.cell_type, one.source, dict(one.metadata)) for one in rest]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     # Format 4.4 is the last one without cell ids, which jupytext draws anew on every run.
@@ -49,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail on a notebook that differs")
     check = parser.parse_args(arguments).check
-    built = {FOLDER / f"{source.stem}.ipynb": build(source) for source in sorted(FOLDER.glob("source/[0-9]*.py"))}
+    built = {FOLDER / f"{source.stem}.ipynb": build(source) for source in sources()}
     wrong = [f"{path.name} has no source" for path in sorted(FOLDER.glob("*.ipynb")) if path not in built]
     for path, text in built.items():
         if path.exists() and path.read_bytes() == text.encode():

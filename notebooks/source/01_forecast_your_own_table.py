@@ -3,11 +3,18 @@
 #
 # {colab}
 #
-# **How much carbon dioxide will the air hold next year?** You take a table with one row a week, train a recurrent
-# network on it, see its forecasts judged beside forecasts that need no network at all, and forecast a year that the
-# table does not hold. At the end you change two lines and do the same with a table of your own.
+# **What comes next in a column of numbers?** You take a table with a column of dates and a column of numbers, train a
+# recurrent network on it, see its forecasts judged beside forecasts that need no network at all, and forecast what the
+# table does not hold.
 #
-# About 1 minute on two CPU cores.
+# At the end of this page you can
+#
+# - split a table along time, and prove that no later row leaks into an earlier one;
+# - train a forecaster, and say honestly whether it is better than copying or a linear model;
+# - forecast with an interval, keep the model in one file, and do all this with a CSV file of your own.
+#
+# New to recurrent networks? [Notebook 00](00_what_a_recurrent_network_is.ipynb) explains them. Words in blue are
+# explained in the [glossary](glossary.md). About 1 minute on two CPU cores.
 
 # %% [markdown]
 # All names come from one import; everything that goes in and out is a pandas table, a Keras model or a picture.
@@ -19,12 +26,22 @@ import pandas as pd
 import rnn_toolkit as rt
 
 # %% [markdown]
-# All choices of this page stand in one cell. Fewer epochs make a quick first tour.
+# **All that depends on the table stands in this cell.** As it is, the page forecasts the carbon dioxide in the air over
+# Mauna Loa, Hawaii: one value a week since 1958, in parts per million. To forecast a table of your own, change these
+# lines and run all cells. In Colab, upload the file by the folder symbol on the left; its name is then all you need. A
+# file on your Drive has a path like `/content/drive/MyDrive/mine.csv`, after a click on the Drive symbol there.
 
 # %% tags=["parameters"]
-horizon = 52  # weeks to forecast
-lookback = 156  # weeks the network sees: three years
-season_length = 52  # weeks in one season
+csv_file = None  # path of your CSV file, such as "mine.csv"; None takes the air samples
+time_column = "date"  # the file's column of dates
+separator = ","  # between the columns; ";" in most files with decimal commas
+decimal = "."  # "," if the file writes 316,1
+target = "co2"  # the column to forecast
+unit = "parts per million"  # what it is measured in
+horizon = 52  # rows to forecast: a year of weeks
+lookback = 156  # rows that the network sees at once: three years
+season_length = 52  # rows after which the pattern repeats; 7 for days with a weekly rhythm, 12 for months
+run_dir = "runs/co2"  # folder of the training; each table and each setting needs one of its own
 epochs = 60  # passes through the training data, at most
 seed = 0
 
@@ -34,60 +51,77 @@ keras.utils.set_random_seed(seed)
 # %% [markdown]
 # ## The data
 #
-# Air samples from Mauna Loa, Hawaii, one value a week since 1958, in parts per million. Look for three things in the
-# table and in the picture: the trend, the season, and the gaps in the early years.
+# The dates go into the index, and the rows into the order of time.
 
 # %%
-frame = rt.datasets.load_co2()
+if csv_file is None:
+    frame = rt.datasets.load_co2()
+else:
+    frame = pd.read_csv(csv_file, sep=separator, decimal=decimal, parse_dates=[time_column], index_col=time_column)
+    frame = frame.sort_index()
 frame.tail()
 
-# %%
-axes = frame.plot(figsize=(9, 4), legend=False, title="Carbon dioxide over Mauna Loa", ylabel="parts per million")
-axes.spines[["top", "right"]].set_visible(False)
+# %% [markdown]
+# Look for three things in the picture: is there a trend, does a pattern repeat, and are there gaps?
 
 # %%
-missing = frame.co2.isna().groupby(frame.index.year).sum()
-missing[missing > 0].rename("missing weeks").to_frame().T
+axes = frame[target].plot(title=target)
+axes.set(xlabel="", ylabel=unit)
+missing = int(frame[target].isna().sum())
+f"{len(frame)} rows from {frame.index[0]} to {frame.index[-1]}, {missing} without a value"
 
 # %% [markdown]
-# The season repeats every 52 weeks on a rising line, and the first years have holes. None of this needs repair by
-# hand: a missing week is filled with the last value, the network is told that it was missing, and it is never scored
-# on it.
+# Gaps need no repair by hand: a missing value is filled with the last one, the network is told that it was missing, and
+# it is never scored on it.
 #
 # ## The task
 #
 # A `ForecastTask` says what is forecast, how far, and from how much past.
 
 # %%
-task = rt.ForecastTask("co2", horizon=horizon, lookback=lookback, season_length=season_length)
+task = rt.ForecastTask(target, horizon=horizon, lookback=lookback, season_length=season_length)
 train, validation, test = rt.split_by_time(frame, task)
 train
 
 # %% [markdown]
-# The split runs along time: the network trains on the oldest weeks, the validation weeks decide when to stop, and the
-# newest weeks are kept for the test. A **window** is 156 weeks of input and the 52 weeks that follow.
+# The split runs along time: the network learns from the oldest rows, the next ones decide when to stop
+# ([validation](glossary.md#validation)), and the newest are kept for the test. A [window](glossary.md#window) is the
+# look-back and the rows to forecast that follow it; its *cutoff* is the last row that the network sees.
 
 # %%
 origins = pd.concat({"train": train.origins, "validation": validation.origins, "test": test.origins})
 origins.groupby(level=0, sort=False).cutoff.agg(windows="size", first_cutoff="min", last_cutoff="max")
 
 # %% [markdown]
-# **Does anything leak?** A forecast that has seen the future looks wonderful until it is used. Here all later rows are
-# changed, and nothing the network trains on may change with them.
+# **Does anything leak?** A forecast that has seen the future looks wonderful until it is used. `check_leakage` changes
+# all later rows of the table and looks whether anything changes in the earlier parts.
 
 # %%
 leaks = rt.check_leakage(frame, task)
-leaks
+f"{leaks.leaks.sum()} of {len(leaks)} checks found a leak"
 
 # %% [markdown]
-# No check found a leak. A pipeline that scales the whole table before the split would have been caught.
+# Would it have been noticed? Leak once on purpose: scale the whole table to mean 0 and deviation 1, **then** split it.
+# Most code that one finds on the web does that. The mean now knows the last row.
+
+
+# %%
+def scale_then_split(table):
+    return rt.split_by_time((table - table.mean()) / table.std(), task)
+
+
+caught = rt.check_leakage(frame[[target]], task, pipeline=scale_then_split)
+caught[caught.leaks]
+
+# %% [markdown]
+# Caught, and told where. `build_forecaster` scales inside the model, from the training rows alone.
 #
 # ## The network
 #
-# One line builds a compiled `keras.Sequential`. It takes raw windows and returns parts per million; the normalisation
-# is inside. The network is shown patches of 12 weeks, a GRU reads them one after the other, and a decoder answers for
-# all 52 weeks at once. Beside it runs a linear path, which starts out as the best linear model of the training weeks:
-# the network begins where that one ends, and takes small steps.
+# One line builds a compiled `keras.Sequential`. Raw windows go in, and numbers in the unit of the table come out. A
+# [GRU](glossary.md#gru) reads the look-back in pieces of several rows, and a last layer answers for all rows ahead at
+# once. Beside it runs a linear path, which starts as the best linear model of the training rows. So the network begins
+# where a linear model ends, and can only add to it.
 
 # %%
 model = rt.build_forecaster(train, optimizer=rt.make_optimizer(3e-4))
@@ -96,91 +130,137 @@ model.summary(expand_nested=True)
 # %% [markdown]
 # ## Training
 #
-# Training stops when the validation weeks are no longer forecast better, and keeps the best weights. The best model
-# also lies in the folder `runs/co2`.
+# One pass through the training windows is an [epoch](glossary.md#epoch). Training stops when the
+# [loss](glossary.md#loss) on the validation windows has not become lower for ten epochs, and keeps the best weights.
+# The best model also lies in the folder `run_dir`. A training that was cut off goes on when this cell is run again.
 
 # %%
-history = rt.train(model, train, validation, epochs=epochs, run_dir="runs/co2")
-history.tail(3)
-
-# %%
+history = rt.train(model, train, validation, epochs=epochs, run_dir=run_dir)
 axes = rt.plot_history(history)
+
 # %% [markdown]
-# The two lines should fall together. A training loss that falls on while the validation loss rises is overfitting;
-# the marked epoch is the one that was kept.
-#
+# The marked epoch was kept. Look at the numbers on the axis before you read the curves: it does not begin at zero, and
+# the whole picture may be a few percent. If the best epoch is among the first, the linear start was nearly all there is
+# to learn; what follows is [overfitting](glossary.md#overfitting), where the training rows are learnt by heart and the
+# validation rows no longer profit. `diagnose` says what else it sees.
+
+# %%
+rt.diagnose(model, train, validation, history=history)
+
+# %% [markdown]
 # ## Is it any good?
 #
-# A number alone says nothing. `backtest` makes a forecast at every week of the test years, and puts beside it what
-# simple forecasters say: the last value, last year's curve, a straight line, and a linear model over the look-back.
+# A number alone says nothing. `backtest` forecasts from every row of the test years, and puts beside it what simple
+# forecasters say ([baselines](glossary.md#baseline)): the last value, the last season again, a straight line, and a
+# linear model.
 
 # %%
 backtest = rt.backtest(model, test)
-scores = rt.score(backtest)
+scores = rt.score(backtest).sort_values("MAE")
 scores.round(3)
 
 # %% [markdown]
-# `MAE` is the mean error in parts per million. `MASE` is the same error over that of last year's curve on the training
-# weeks: below 1 is better than copying. Read down the column before you read the number.
-#
-# Copying last year and drawing a line are far behind. The linear model is not: carbon dioxide moves so evenly that
-# there is little left for a network to find, and it is good to know that before anybody builds on it. Notebook 02 has
-# tables where the network pulls ahead.
+# [MAE](glossary.md#mae) is the mean error in the unit of the table. [MASE](glossary.md#mase) is the same error, divided
+# by that of copying the last season on the training rows: below 1 is better than copying.
+
+# %%
+best = scores.index.drop("model")[0]
+f"network: {scores.MAE['model']:.3g} {unit}; the best without a network, {best}: {scores.MAE[best]:.3g} {unit}"
 
 # %%
 axes = rt.plot_errors(backtest)
+_ = axes.set_ylabel(unit)
 # %% [markdown]
-# The further ahead, the larger the error. What counts is the distance between the lines: the two that wave only copy,
-# and are wrong most where the season is farthest from where it was.
+# The further ahead, the larger the error. If the network's line lies on that of the linear model, use the linear model:
+# that is not a failure, it is known before anybody builds on it. With carbon dioxide it is so, because it moves very
+# evenly.
 #
 # ## A forecast that can be checked
 #
-# Stand at the end of the training and validation years, forecast one year, and lay the truth over it. The bands come
-# from the errors on the weeks between: 80 of 100 values should fall into the inner one.
+# Stand at the first cutoff of the test, forecast, and lay the truth over it. `conformalize` measures on the validation
+# windows how far off the forecasts are, and draws the [interval](glossary.md#interval) so that 80 of 100 values fall
+# into it.
 
 # %%
+calibrated = rt.conformalize(model, validation, level=80)
 cutoff = test.origins.cutoff.iloc[0]
-calibrated = rt.conformalize(model, validation, level=[80, 95])
-checked = rt.forecast(calibrated, frame[:cutoff], level=[80, 95])
-axes = rt.plot_forecast(checked, frame[: cutoff + pd.Timedelta(weeks=horizon)], baseline=season_length)
+checked = rt.forecast(calibrated, frame[frame.index <= cutoff], level=80)
+axes = rt.plot_forecast(checked, frame[frame.index <= checked.index[-1]], baseline=season_length)
+_ = axes.set_ylabel(unit)
+
 # %% [markdown]
-# ## The year that the table does not hold
+# Count it, in this one forecast:
+
+# %%
+truth = frame[target].reindex(checked.index).dropna()
+bounds = checked.loc[truth.index]
+inside = int(truth.between(bounds[f"{target}-lo-80"], bounds[f"{target}-hi-80"]).sum())
+f"{inside} of {len(truth)} values, {inside / len(truth):.0%}, lie inside; 80 % are promised"
+
+# %% [markdown]
+# One forecast may be off in whole, so this share goes up and down from cutoff to cutoff. Over many it should come near
+# 80 %, if the years of the test are like those of the validation.
 #
-# The model file is the whole pipeline. Saved and loaded, it needs nothing but recent rows, in the units of the table,
-# and returns rows in the same shape.
+# ## What the table does not hold
+#
+# The model file is the whole pipeline. Saved and loaded, it needs nothing but recent rows, in the unit of the table.
 
 # %%
-calibrated.save("co2.keras")
-loaded = keras.saving.load_model("co2.keras")
-coming = rt.forecast(loaded, frame.tail(lookback), level=[80, 95])
-coming.head()
-
-# %%
+calibrated.save("forecaster.keras")
+loaded = keras.saving.load_model("forecaster.keras")
+coming = rt.forecast(loaded, frame, level=80)
 axes = rt.plot_forecast(coming, frame, baseline=season_length)
-# %%
-again = rt.forecast(calibrated, frame, level=[80, 95])
-assert (again == coming).all(axis=None), "a loaded model must forecast the same numbers"
-assert not leaks.leaks.any()
-assert coming.index[0] > frame.index[-1] and len(coming) == horizon
+_ = axes.set_ylabel(unit)
 
 # %% [markdown]
-# ## Your own table
+# ## A second table
 #
-# Two lines change. Put the column of timestamps into the index, name the column to forecast, and say how far to look
-# ahead and back:
+# The same with a CSV file of another frequency: passengers of airlines, one row a month from 1949 to 1960. Only the
+# names and lengths differ. Look at the first line: so do you read a file of your own.
+
+# %%
+rt.datasets.load_airline_passengers().to_csv("airline.csv")  # stands for a file of yours
+months = pd.read_csv("airline.csv", parse_dates=["month"], index_col="month")
+monthly = rt.ForecastTask("passengers", horizon=12, lookback=36, season_length=12)
+parts = rt.split_by_time(months, monthly)
+second = rt.build_forecaster(parts[0])
+_ = rt.train(second, *parts[:2], epochs=epochs, run_dir=f"{run_dir}_airline")
+rt.score(rt.backtest(second, parts[2])).round(2)
+
+# %%
+axes = rt.plot_forecast(rt.forecast(second, months), months, baseline=12)
+_ = axes.set_ylabel("passengers, thousands")
+
+# %% [markdown]
+# For a table of yours there is also an empty page with all checks, and what to do when one speaks up:
+# [template_your_table](template_your_table.ipynb).
 #
-# ```python
-# frame = pd.read_csv("mine.csv", parse_dates=["date"], index_col="date")
-# task = rt.ForecastTask("sales", horizon=28, lookback=112, season_length=7)
-# ```
+# ## In five lines
 #
-# A table that does not fit is refused with the reason: unsorted rows, doubled timestamps, text among numbers, too few
-# rows for one window.
+# 1. All that depends on a table is its file, its columns and a few lengths; the rest of the page stays as it is.
+# 2. The split runs along time, and `check_leakage` proves that no later row is seen.
+# 3. `build_forecaster` gives a plain Keras model, in whose file all of the preparation lies.
+# 4. A score counts beside copying and a linear model only; on even series these are hard to beat.
+# 5. An interval is calibrated on rows the network has not learnt from, and counted before it is promised.
 #
-# ## What to try next
+# ## Exercises
 #
-# - `rt.datasets.load_sunspots()` with `ForecastTask("sunspots", horizon=24, lookback=264, season_length=132)`: a season
-#   that is not quite regular.
-# - `rt.build_forecaster(train, rt.recurrent_layers("lstm", (64, 64), dropout=0.2))`: other cells, more layers.
-# - `rt.build_forecaster(train, quantiles=(0.1, 0.5, 0.9))`: the network learns its own interval.
-# - Notebook 02: many series, covariates, missing values and intervals.
+# 1. Forecast the sunspots, `rt.datasets.load_sunspots()`, two years ahead. Their season of about eleven years is not
+#    quite regular: is copying still a good baseline?
+# 2. Let the network say by itself how sure it is, without `conformalize`.
+#
+# <details><summary>Solutions</summary>
+#
+# 1. `rt.ForecastTask("sunspots", horizon=24, lookback=264, season_length=132)`, and a `run_dir` of its own. Copying
+#    the last cycle is about as bad as copying the last value, as the cycles differ in length and height.
+# 2. `rt.build_forecaster(train, quantiles=(0.1, 0.5, 0.9))` learns three [quantiles](glossary.md#quantile) instead of
+#    one value; `rt.score` then has a column `coverage_80`.
+#
+# </details>
+
+# %%
+again = rt.forecast(calibrated, frame, level=80)
+assert (again == coming).all(axis=None), "a loaded model must forecast the same numbers"
+assert not leaks.leaks.any(), "the split must not leak"
+assert caught.leaks.any(), "the leak made on purpose must be caught"
+assert coming.index[0] > frame.index[-1] and len(coming) == horizon, "a forecast begins behind the table"

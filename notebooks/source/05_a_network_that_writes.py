@@ -4,15 +4,19 @@
 # {colab}
 #
 # **What comes next?** A network that answers this question, letter by letter, can write. You train one on the
-# documentation of Python itself, measure it beside two models that only count, let it write with more and less daring,
-# and check how much of what it writes is copied. Then the same with pieces of words; and in the end another network
-# puts back the capitals and commas that you take away.
+# documentation of Python itself, measure it beside two models that only count, let it write, and check how much of what
+# it writes is copied. Then you do the same with pieces of words.
 #
-# About 5 minutes on two CPU cores.
+# At the end of this page you can
+#
+# - train a language model on a text of your own, and say how good it is in [nats](glossary.md#nats) and
+#   [perplexity](glossary.md#perplexity);
+# - choose the [temperature](glossary.md#temperature) it writes with;
+# - tell writing from copying.
+#
+# Words in blue are explained in the [glossary](glossary.md). About 5 minutes on two CPU cores.
 
 # %%
-import re
-
 import keras
 import pandas as pd
 
@@ -42,9 +46,10 @@ print(text[100_000:100_600])
 # %% [markdown]
 # ## What the network sees
 #
-# A vocabulary gives each character a number. The text is then cut into parallel streams: row by row, each batch goes
-# on where the one before ended, so that the network can carry what it has in mind from batch to batch. The second
-# array of a batch is the same text one character later: the answers.
+# A [vocabulary](glossary.md#vocabulary) gives each character a number. The text is then cut into 32 streams that are
+# read side by side. Each [batch](glossary.md#batch) goes on where the one before ended, so that the network can carry
+# its [state](glossary.md#state) from batch to batch. The second array of a batch is the same text one character later:
+# the answers.
 
 # %%
 vocabulary = rt.fit_vocabulary([train_text], unit="character")
@@ -56,8 +61,9 @@ vocabulary.decode(x[0, :40]), vocabulary.decode(y[0, :40])
 # %% [markdown]
 # ## Train
 #
-# An LSTM, its outputs dropped out by a fifth, and a learning rate that rises and falls once. The loss is in nats a
-# character: 0 would be a network that always knows what comes next.
+# An [LSTM](glossary.md#lstm), [dropout](glossary.md#dropout) of a fifth of its outputs, and a learning rate that rises
+# and falls once. The [loss](glossary.md#loss) is in nats a character: 0 would be a network that always knows what comes
+# next. Look for two lines that fall together.
 
 # %%
 model = rt.build_language_model(
@@ -72,8 +78,9 @@ _ = rt.plot_history(history)
 # %% [markdown]
 # ## Is that good?
 #
-# A unigram model knows how frequent each character is. A bigram model knows that "q" calls for "u". The network has
-# read everything before. `perplexity` says between how many equally likely characters a model hesitates on average.
+# Two [baselines](glossary.md#baseline) that only count. The unigram model knows how frequent each character is. The
+# bigram model knows that "q" calls for "u". The network has read everything before. `perplexity` says between how many
+# equally likely characters a model hesitates on average.
 
 # %%
 scores = rt.score_language_model(model, test_text, train=train_text)
@@ -82,8 +89,9 @@ scores.round(3)
 # %% [markdown]
 # ## Let it write
 #
-# The network offers a probability for each character, and dice decide. The *temperature* bends the dice: towards 0 only
-# the likeliest character has a chance, which soon goes round in circles; above 1 the unlikely ones win too often.
+# The network offers a probability for each character, and a throw of dice decides. The temperature loads the dice:
+# towards 0 the likeliest character always wins, and the text soon goes round in circles; above 1 unlikely characters
+# win too often, and words fall apart.
 
 # %%
 for temperature in (0, 0.5, 1.0, 1.3):
@@ -91,11 +99,11 @@ for temperature in (0, 0.5, 1.0, 1.3):
     print(f"--- temperature {temperature}\n{written}\n")
 
 # %% [markdown]
-# Watch it work: with `stream=True` the text comes piece by piece. The state is carried along, so a character costs the
-# same at the end of a long text as at its beginning.
+# With `stream=True` the text comes piece by piece, while it is written. The state is carried along, so a character
+# costs the same at the end of a long text as at its beginning.
 
 # %%
-for piece in rt.generate(model, "An expression", length=length, temperature=0.5, seed=seed, stream=True):
+for piece in rt.generate(model, "The name of the class is ", length=length, temperature=0.6, seed=seed, stream=True):
     print(piece, end="", flush=True)
 
 # %% [markdown]
@@ -107,12 +115,18 @@ rt.next_token_probabilities(model, "The value of the exp", top=5).round(3)
 # %% [markdown]
 # ## Is it copied?
 #
-# A network that has learnt its text by heart writes well, too. This is the share of what it wrote that stands word for
-# word in the training text, in runs of at least 20 and of at least 40 characters.
+# A network that has learnt its text by heart writes well, too. `copied_share` says how much of a text stands word for
+# word in the training text, in runs of at least so many characters. What is much? As a measure, the same of the part
+# that was kept back: people wrote it, and they repeat themselves, too.
 
 # %%
 sample = rt.generate(model, "\n\n", length=5 * length, temperature=0.8, seed=seed)
-{run: round(rt.copied_share(sample, train_text, length=run), 3) for run in (20, 40)}
+texts = {"written by the network": sample, "kept back, written by people": test_text[: 5 * length]}
+copied = {
+    f"runs of {run}": {name: rt.copied_share(one, train_text, length=run) for name, one in texts.items()}
+    for run in (20, 40)
+}
+pd.DataFrame(copied).round(3)
 
 # %% [markdown]
 # ## Pieces of words instead of letters
@@ -147,60 +161,6 @@ pd.concat({"letters": scores, "pieces": piece_scores}).round(3)
 print(rt.generate(piece_model, 'The "for" statement', length=100, temperature=0.8, seed=seed))
 
 # %% [markdown]
-# ## Put the capitals back
-#
-# A text can be its own teacher in another way: take its capitals and marks away, and a network can learn to put them
-# back. `rt.build_tagger` gives each word a tag, and reads in both directions, as what follows a word often tells. The
-# tag "A," is a capital and a comma, "a" neither. Only prose is taken here, a paragraph at a time.
-
-
-# %%
-def taken_off(paragraph):
-    """Return the words without capitals and marks, and the tags that bring them back."""
-    parts = re.findall(r"(\w+)([,.:;?!]?)", paragraph)
-    return [word.lower() for word, _ in parts], ["aA"[word[0].isupper()] + mark for word, mark in parts]
-
-
-def prose_of(text):
-    """Return words and tags of each paragraph that is no code and no table."""
-    paragraphs = [one for one in text.split("\n\n") if re.match(r"[A-Z]\w*[ ,]", one) and "\n " not in one]
-    return zip(*map(taken_off, paragraphs), strict=True)
-
-
-words, tags = prose_of(train_text)
-test_words, test_tags = prose_of(test_text)
-list(zip(words[0], tags[0], strict=True))[:12]
-
-# %% [markdown]
-# Beside the network: each word as it is most often written. Look at the capitals, "A", and at the full stops, "a.".
-
-# %%
-word_vocabulary = rt.fit_vocabulary(map(" ".join, words))
-tag_train = rt.tag_batches(words, tags, vocabulary=word_vocabulary, batch_size=16, shuffle=True, seed=seed)
-rate = rt.make_optimizer(5e-3, schedule="one_cycle", steps=epochs * len(tag_train))
-tagger = rt.build_tagger(word_vocabulary, tag_train.classes, optimizer=rate)
-rt.train(tagger, tag_train, epochs=epochs, progress=None)
-learnt = pd.DataFrame({"word": words, "tag": tags}).explode(["word", "tag"])
-usual = learnt.groupby("word")["tag"].agg(lambda found: found.mode()[0])
-answers = {
-    "network": rt.tag(tagger, test_words),
-    "as usual": [[usual.get(word, "a") for word in row] for row in test_words],
-}
-tag_scores = pd.concat({name: rt.score_tags(test_tags, given)["F1"] for name, given in answers.items()}, axis=1)
-tag_scores.loc["token"].round(2)
-
-# %% [markdown]
-# Any word can begin a sentence, so its usual spelling tells little of that; the network finds most capitals, and about
-# half of the full stops. Commas want more text than this.
-
-# %%
-table = rt.tag(tagger, ["the value of the expression must be a string if it is a list a type error is raised"])
-" ".join(
-    {"a": str.lower, "A": str.capitalize}[tag[0]](word) + tag[1:]
-    for word, tag in zip(table["token"], table["tag"], strict=True)
-)
-
-# %% [markdown]
 # ## Keep it
 #
 # The file holds the vocabulary and the network; a fresh process needs nothing else.
@@ -212,6 +172,27 @@ again = rt.generate(loaded, "import", length=20, temperature=0)
 again, again == rt.generate(model, "import", length=20, temperature=0)
 
 # %% [markdown]
+# ## In five lines
+#
+# 1. A language model answers one question: what comes next? The text itself holds the answers.
+# 2. It is measured in nats a character, or in perplexity, beside models that only count.
+# 3. Temperature decides between going round in circles and falling apart; 0.5 to 0.8 is a good range.
+# 4. What it copies is compared with what people repeat.
+# 5. Pieces of words make texts shorter; `bits_per_character` compares them with letters.
+#
+# ## Exercises
+#
+# 1. Which letter is the network least sure of: the first of a word, or its last?
+# 2. Train for three epochs only. Which changes more, the perplexity or the copied share?
+#
+# <details><summary>Solutions</summary>
+#
+# 1. Compare `rt.next_token_probabilities(model, "The value of the ")` with
+#    `rt.next_token_probabilities(model, "The value of the expressio")`: how many characters share the probability?
+# 2. `epochs = 3` at the top, and run all cells. Put both tables of scores and of copied shares side by side.
+#
+# </details>
+#
 # ## What to try next
 #
 # - Your own text: `open("book.txt", encoding="utf-8").read()` in place of the topics; a megabyte is a good start.
@@ -219,8 +200,6 @@ again, again == rt.generate(model, "import", length=20, temperature=0)
 # - `rt.fit_vocabulary([text])`: whole words, which suit prose better than tables and code.
 # - The regularisers that made LSTMs strong: `rt.WeightDrop` around a layer, `rt.ActivationRegularization` behind it.
 # - `top_p=0.9`: dice that ignore the unlikely tail.
-# - A tagger of your own: pass lists of words and lists of tags, such as "B-PER", "I-PER" and "O", to `rt.tag_batches`;
-#   `rt.score_tags` then scores whole names, too.
 
 # %%
 assert scores.loc["model", "perplexity"] < len(vocabulary)  # better than rolling a fair die

@@ -180,13 +180,22 @@ def fit_on_windows(table: Table, starts: np.ndarray) -> np.ndarray | None:
         Weights `(lookback + 1, horizon)` float32, as of `fit_nlinear`: one matrix for all series and targets, as
         published. `None` if no window has all its targets.
     """
+    windows, targets = whole_windows(table, starts)
+    return fit_nlinear(_training_batches(table, windows, targets)).astype("float32") if len(windows) else None
+
+
+def whole_windows(table: Table, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return first row and target of windows that have every step of that target, at most `MAX_TRAINING_WINDOWS`."""
     first_targets, after = starts + table.task.lookback, starts + table.task.lookback + table.task.horizon
     missing = np.concatenate([np.zeros((1, table.observed.shape[1]), int), np.cumsum(~table.observed, axis=0)])
     windows, targets = np.nonzero(missing[after] == missing[first_targets])  # (windows, targets)
-    if not len(windows):
-        return None
-    chosen = np.unique(np.linspace(0, len(windows) - 1, num=MAX_TRAINING_WINDOWS).astype(int))
-    return fit_nlinear(_training_batches(table, starts[windows[chosen]], targets[chosen])).astype("float32")
+    chosen = evenly(np.arange(len(windows)), MAX_TRAINING_WINDOWS)
+    return starts[windows[chosen]], targets[chosen]
+
+
+def evenly(places: np.ndarray, most: int) -> np.ndarray:
+    """Return at most so many of some places, spread evenly."""
+    return places[np.unique(np.linspace(0, len(places) - 1, num=most).astype(int))] if len(places) else places
 
 
 def _first_observed(table) -> np.ndarray:

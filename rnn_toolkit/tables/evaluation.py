@@ -14,6 +14,7 @@ from utilsforecast import losses
 
 from rnn_toolkit._checks import has_columns, one_of
 from rnn_toolkit.tables.baselines import BASELINES, baseline_forecasts, mase_scales
+from rnn_toolkit.tables.intervals import bounds_of, levels_of
 from rnn_toolkit.tables.layers import raw_units_of
 from rnn_toolkit.tables.layout import key_of
 from rnn_toolkit.tables.pretrained import fit_to_windows, is_pretrained
@@ -43,6 +44,7 @@ def backtest(
     windows_or_frame: Windows | pd.DataFrame,
     *,
     baselines: Sequence[str] = BASELINES,
+    level: Sequence[float] | float | None = None,
 ) -> pd.DataFrame:
     """Forecast from every window, and put the truth and simple baselines beside each forecast.
 
@@ -56,6 +58,8 @@ def backtest(
             where the task has no `season_length`), "drift" (line through the first and the last value of the series
             so far), "nlinear" (linear model over the look-back, fitted on the training rows of the same table, and
             left out with a warning where it has none).
+        level: Intervals to judge, in percent, of a model of `conformalize`: their bounds are the columns of quantiles,
+            in place of the model's own.
 
     Returns:
         One row per series, cutoff, step and target: `series`, `cutoff` (last time step the model saw), `time`, `step`
@@ -67,7 +71,7 @@ def backtest(
     Raises:
         TypeError: If the model is no Keras model, or the data are neither `Windows` nor a table.
         ValueError: If there is nothing to judge, a baseline is unknown, the model's forecasts have another shape or
-            are not finite, or the windows were prepared otherwise than the model.
+            are not finite, the windows were prepared otherwise than the model, or a level was not calibrated.
 
     Example:
         >>> from rnn_toolkit.tables.task import ForecastTask
@@ -89,7 +93,7 @@ def backtest(
     table, task, starts = windows.table, windows.task, windows.starts
     horizon, num_targets = task.horizon, len(task.target)
     rows = starts[:, None].astype("int64") + np.arange(task.lookback, task.lookback + horizon)  # (windows, horizon)
-    forecasts = _predict(model, windows)
+    forecasts = _predict(model, windows, [] if level is None else levels_of(level))
     for name in baselines:
         values = baseline_forecasts(name, table, starts)
         if values is not None:
@@ -233,7 +237,7 @@ def _codings(preparation) -> dict[str, object]:
     return {"channels": preparation.channels, "categories": words, "series": series}
 
 
-def _predict(model, windows) -> dict[str, np.ndarray]:
+def _predict(model, windows, levels) -> dict[str, np.ndarray]:
     """Return the model's forecasts by column name, each `(windows, horizon, targets)` float32."""
     task, starts, layer = windows.task, windows.starts, raw_units_of(model, required=False)
     quantiles = None if layer is None else layer.quantiles
@@ -249,10 +253,20 @@ def _predict(model, windows) -> dict[str, np.ndarray]:
         )
     outputs = np.asarray(outputs, dtype="float32").reshape(shape)
     check_finite(outputs)
-    if not quantiles:
-        return {"predicted": outputs}
-    by_level = {f"q{level:g}": outputs[..., place] for place, level in enumerate(quantiles)}
-    return {"predicted": layer.point(outputs)} | by_level
+    forecasts = {"predicted": layer.point(outputs) if quantiles else outputs}
+    if not levels:
+        return forecasts | {f"q{level:g}": outputs[..., place] for place, level in enumerate(quantiles or ())}
+    raw_units, bounds, scale = raw_units_of(model), {}, windows.table.scale[windows.table.series_of(starts)]
+    if raw_units.margins is None:
+        raise ValueError(
+            f"`level` needs a calibrated model, and this one is not. Received: {levels}. Calibrate it first: "
+            "`rt.backtest(rt.conformalize(model, validation), test, level=80)`."
+        )
+    for level in levels:
+        low, high = bounds_of(outputs, raw_units, level, raw_units.margins, scale)
+        bounds |= {(1 - level / 100) / 2: low, (1 + level / 100) / 2: high}
+    bounds[0.5] = forecasts["predicted"]
+    return forecasts | {f"q{one:g}": bounds[one].astype("float32") for one in sorted(bounds)}
 
 
 def check_finite(outputs):

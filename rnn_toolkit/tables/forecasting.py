@@ -11,6 +11,7 @@ import pandas as pd
 from rnn_toolkit._checks import whole_number
 from rnn_toolkit.tables.axis import places_on, time_index
 from rnn_toolkit.tables.evaluation import check_finite
+from rnn_toolkit.tables.intervals import base_interval, bounds_of, levels_of, own_places
 from rnn_toolkit.tables.layers import raw_units_of
 from rnn_toolkit.tables.layout import Layout, check_frame
 from rnn_toolkit.tables.pretrained import fit_to_frame, is_pretrained
@@ -70,7 +71,7 @@ def forecast(
     raw_units = raw_units_of(model)
     preparation, task = raw_units.preparation, raw_units.preparation.task
     steps = task.horizon if horizon is None else whole_number(horizon, "horizon")
-    levels = [] if level is None else _levels(level)
+    levels = [] if level is None else levels_of(level)
     blocks = -(-steps // task.horizon)
     frame, layout, ends = _with_steps_ahead(frame, preparation, blocks * task.horizon)
     table = Table.of(*_with_future(frame, future, layout, preparation, ends, steps), preparation=preparation)
@@ -87,7 +88,7 @@ def forecast(
     output = np.concatenate(outputs, axis=1)[:, :steps]
     output = output + (offset if raw_units.quantiles is None else offset[..., None])
     margins = (raw_units.margins or _margins_from(model, raw_units, frame, levels)) if levels else None
-    bounds = {one: _bounds(output, raw_units, one, margins, table.scale) for one in levels}
+    bounds = {one: bounds_of(output, raw_units, one, margins, table.scale) for one in levels}
     rows = (ends[:, None] + np.arange(steps)).ravel()
     given, times = frame.index if task.time is None else frame[task.time], table.times(rows)
     if isinstance(given.dtype, pd.PeriodDtype):
@@ -139,7 +140,7 @@ def conformalize(
         holds on average over long stretches, not for each.
     """
     raw_units = raw_units_of(model)
-    margins = _margins(model, raw_units, windows, _levels(level))
+    margins = _margins(model, raw_units, windows, levels_of(level))
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     if model.compiled:
@@ -157,16 +158,6 @@ def _outputs(model, x) -> np.ndarray:
     outputs = np.concatenate([keras.ops.convert_to_numpy(piece) for piece in pieces])
     check_finite(outputs)
     return outputs
-
-
-def _levels(level) -> list[float]:
-    levels = [level] if np.isscalar(level) else list(level)
-    for one in levels:
-        if isinstance(one, str) or not 0 < one < 100:
-            raise ValueError(f"`level` must be percentages between 0 and 100, such as [80, 95]. Received: {level!r}.")
-    if not levels:
-        raise ValueError("`level` names no percentage. Received: []. Pass [80, 95], say.")
-    return sorted(levels)
 
 
 def _with_steps_ahead(frame, preparation, ahead) -> tuple[pd.DataFrame, Layout, np.ndarray]:
@@ -278,42 +269,9 @@ def _rows_ahead(frame, future, layout, ends) -> tuple[np.ndarray, pd.DataFrame]:
     return rows[is_ahead], future.loc[is_ahead, list(task.ahead)].reset_index(drop=True)
 
 
-def _bounds(output, raw_units, level, margins, scale):
-    """Return the lower and upper bound `(series, steps, targets)` of an interval."""
-    point, horizon = raw_units.point(output), raw_units.preparation.task.horizon
-    low, high = _base_interval(output, raw_units, level)
-    if margins:
-        if f"{level:g}" not in margins:
-            listed = ", ".join(margins)
-            raise ValueError(f"Level {level:g} was not calibrated. Available: {listed}. See `rt.conformalize`.")
-        margin = np.asarray(margins[f"{level:g}"])[np.arange(point.shape[1]) % horizon]  # (steps, targets)
-        low, high = low - margin * scale[:, None], high + margin * scale[:, None]
-    below, above = np.maximum(point - low, 0), np.maximum(high - point, 0)
-    # Beyond the horizon no error was measured, and what is fed back is taken for certain: the last interval grows like
-    # a random walk's.
-    growth = np.sqrt(np.arange(1, point.shape[1] + 1) / horizon)[horizon:, None]  # (steps beyond, 1)
-    for width in (below, above):
-        width[:, horizon:] = width[:, horizon - 1 : horizon] * growth
-    return point - below, point + above
-
-
-def _base_interval(output, raw_units, level):
-    """Return what is calibrated: the model's own interval where it has one, or its point forecast twice."""
-    places = _own_places(raw_units, level)
-    return [output[..., place] for place in places] or [raw_units.point(output)] * 2
-
-
-def _own_places(raw_units, level) -> list[int]:
-    """Return the places of the two quantiles that enclose a level, none where the model lacks one of them."""
-    wanted = ((1 - level / 100) / 2, (1 + level / 100) / 2)
-    quantiles = raw_units.quantiles or ()
-    places = [place for want in wanted for place, have in enumerate(quantiles) if abs(have - want) < 1e-6]
-    return places if len(places) == 2 else []
-
-
 def _margins_from(model, raw_units, frame, levels):
     """Return margins from the rows behind the training rows; none where the model's own quantiles suffice."""
-    if all(_own_places(raw_units, level) for level in levels):
+    if all(own_places(raw_units, level) for level in levels):
         return None
     try:
         return _margins(model, raw_units, Windows.after_training(frame, raw_units.preparation), levels)
@@ -335,7 +293,7 @@ def _margins(model, raw_units, windows, levels) -> dict[str, list]:
     there = np.sum(weight > 0, axis=0)  # (horizon, targets)
     margins = {}
     for level in levels:
-        low, high = _base_interval(output, raw_units, level)
+        low, high = base_interval(output, raw_units, level)
         score = np.where(weight > 0, np.maximum(low - y, y - high) / scale, np.inf)
         # Of n errors, as exchangeable as the one to come, the (n + 1) * level-th smallest covers it; rounded, because
         # 100 * 0.07 is a little more than 7.

@@ -4,13 +4,14 @@ import itertools
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 
 from rnn_toolkit._checks import one_of, whole_number
 from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.recurrent import recurrent_layers
-from rnn_toolkit.tables.baselines import fit_on_windows
 from rnn_toolkit.tables.layers import NORMALIZATIONS, LinearHighway, OrderedQuantiles, PatchDecoder, Patches, RawUnits
 from rnn_toolkit.tables.losses import ObservedMeanAbsoluteError, ScaledAbsoluteError, ScaledPinball, ScaledSquaredError
+from rnn_toolkit.tables.starts import fit_start
 from rnn_toolkit.tables.windows import Windows
 
 LOSSES = {"mae": ScaledAbsoluteError, "mse": ScaledSquaredError}
@@ -29,14 +30,14 @@ def build_forecaster(
     """Build a compiled recurrent forecaster that takes raw windows and returns raw forecasts.
 
     Patches of the look-back run through the recurrent layers; a decoder answers for all patches of the horizon at
-    once. A linear path is added, which starts as the linear model that fits the training windows best (the baseline
-    "nlinear"), so that the network begins where the baseline ends. Normalisation, category codes and column roles are
-    inside: the `.keras` file is the whole pipeline.
+    once. A linear path is added, which starts as what forecasts later training windows best (`fit_start`); the network
+    begins with no share of the answer, and `train` keeps what it adds where validation data gain by it. Normalisation,
+    category codes and column roles are inside: the `.keras` file is the whole pipeline.
 
     Args:
         train: Windows of the training rows, from which the linear path and the preparation are fitted.
-        layers: What lies between patches and decoder; `None` takes `recurrent_layers("gru", (128,))` and dropout.
-            The last must return its last state, `(batch, units)`.
+        layers: What lies between patches and decoder; `None` takes a GRU and dropout, of 8 units on fewer than a
+            hundred windows, up to 128 on 10,000. The last must return its last state, `(batch, units)`.
         patch_length: Time steps in a patch, a divisor of the look-back; 1 for none; "auto" takes the divisor that
             leaves about 14 steps.
         normalization: "window", "last", "series" or `None`; see `RawUnits`.
@@ -68,9 +69,11 @@ def build_forecaster(
     length = _patch_length(patch_length, task.lookback)
     quantiles = None if quantiles is None else _checked_quantiles(quantiles)
     num_targets = len(task.target)
+    units = 128
     if layers is None:
-        layers = [*recurrent_layers("gru", (128,)), keras.layers.Dropout(0.3)]
-    core = [Patches(length), keras.layers.Dense(128, activation="relu")] if length > 1 else []
+        units = _units(len(train.all_starts) * num_targets)
+        layers = [*recurrent_layers("gru", (units,)), keras.layers.Dropout(0.3)]
+    core = [Patches(length), keras.layers.Dense(units, activation="relu")] if length > 1 else []
     core += layers
     core.append(PatchDecoder(task.horizon, length, num_targets * len(quantiles or (None,))))
     if quantiles is not None:
@@ -84,7 +87,7 @@ def build_forecaster(
     )
     raw_units = RawUnits(highway, train.preparation, normalization=normalization, quantiles=quantiles, name="raw_units")
     model = keras.Sequential([keras.Input((task.lookback, len(train.feature_names))), raw_units], name="forecaster")
-    linear = fit_on_windows(train.table, train.all_starts)
+    linear = fit_start(train.table, train.all_starts)
     if linear is not None:
         highway.start_from(linear)
     chosen = LOSSES[loss]() if quantiles is None else ScaledPinball(quantiles)
@@ -104,6 +107,15 @@ def _patch_length(patch_length, lookback) -> int:
             f"The nearest that does is {min(divisors, key=lambda one: abs(one - length))}."
         )
     return length
+
+
+def _units(windows) -> int:
+    """Return how wide a network may be: about six weights a training window, in powers of two up to 128.
+
+    Source: That weights should grow with examples in proportion, Baum and Haussler, 1989, "What size net gives valid
+        generalization?", Neural Computation 1(1). A GRU has some 6 units² of them, so that units go with the root.
+    """
+    return int(np.clip(2 ** np.round(np.log2(windows) / 2), 8, 128))
 
 
 def _checked_quantiles(quantiles) -> tuple[float, ...]:

@@ -41,7 +41,8 @@ class ForecastTask:
     Args:
         target: Column, or columns, to forecast.
         horizon: Steps to forecast, in rows of the regular time axis.
-        lookback: Past steps shown to the model, in rows.
+        lookback: Past steps shown to the model, in rows; `None` chooses three seasons, or what the rows allow, when the
+            table is split.
         time: Column of timestamps, periods or whole numbers; `None` takes the index of the table.
         series: Column that names the series in a long table of many series.
         known: Covariates whose future is known when the forecast is made (prices, holidays).
@@ -50,7 +51,8 @@ class ForecastTask:
         calendar: Features computed from the time axis as sine and cosine: "minute", "hour", "day_of_week", "day",
             "week", "day_of_year", "month", "quarter".
         season_length: Rows in one season (24 for hourly rows with a daily rhythm). Used by the seasonal baselines,
-            by the scale of the loss and of MASE.
+            by the scale of the loss and of MASE. "auto", or leaving out both lengths, takes the cycle of the calendar
+            at which the training rows repeat, if they do; 1 is none.
         frequency: A pandas frequency ("h", "W-SAT", "ME") or, for whole numbers, the step; `None` reads it off the
             table.
 
@@ -69,7 +71,7 @@ class ForecastTask:
 
     target: str | tuple[str, ...]
     horizon: int
-    lookback: int
+    lookback: int | None = None
     _: dataclasses.KW_ONLY
     time: str | None = None
     series: str | None = None
@@ -77,7 +79,7 @@ class ForecastTask:
     observed: str | tuple[str, ...] = ()
     static: str | tuple[str, ...] = ()
     calendar: str | tuple[str, ...] = ()
-    season_length: int | None = None
+    season_length: int | str | None = None
     frequency: str | int | None = None
 
     def __post_init__(self):
@@ -87,10 +89,10 @@ class ForecastTask:
             object.__setattr__(self, role, roles[role])
         for role in ("time", "series"):
             roles[role] = () if getattr(self, role) is None else _names([getattr(self, role)], role)
-        for length in ("horizon", "lookback"):
-            object.__setattr__(self, length, whole_number(getattr(self, length), length))
-        if self.season_length is not None:
-            object.__setattr__(self, "season_length", whole_number(self.season_length, "season_length"))
+        for length in ("horizon", "lookback", "season_length"):
+            given = getattr(self, length)
+            is_open = (length, given) in (("lookback", None), ("season_length", None), ("season_length", "auto"))
+            object.__setattr__(self, length, given if is_open else whole_number(given, length))
         if self.frequency is not None:
             object.__setattr__(self, "frequency", _frequency(self.frequency))
         if not self.target:

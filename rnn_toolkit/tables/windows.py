@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import one_of, whole_number
+from rnn_toolkit.tables.defaults import settled
 from rnn_toolkit.tables.fitting import Preparation
 from rnn_toolkit.tables.layout import Layout
 from rnn_toolkit.tables.table import Table
@@ -65,6 +66,8 @@ class Windows(keras.utils.PyDataset):
         fitted = task if isinstance(task, Preparation) else None
         task = fitted.task if fitted else task
         layout = fitted.lay_out(frame) if fitted else Layout.of(frame, task)
+        layout = settled(frame, layout, layout.offsets[1:])
+        task = layout.task
         if short == "pad":
             layout = layout.with_room(at_least=task.lookback + task.horizon)
         table = Table.of(frame, layout, preparation=fitted)
@@ -212,6 +215,8 @@ def split_by_time(
     shares = {"validation": validation, "test": test, "gap": gap}
     layout = Layout.of(frame, task)
     borders = _borders(layout, **shares)
+    layout = settled(frame, layout, borders["train"][1])
+    task = layout.task
     if short == "pad":
         rows = task.lookback + task.horizon + layout.offsets[1:] - borders["train"][1]
         layout = layout.with_room(at_least=rows)

@@ -128,8 +128,12 @@ def tune(
             stack.enter_context(held(Path(run_dir).expanduser()))
         stack.callback(optuna.logging.set_verbosity, verbosity)
         optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+        kept = _storage(optuna, storage, run_dir)
+        if kept is not None:
+            stack.callback(kept.engine.dispose)
+            stack.callback(kept.remove_session)
         study = optuna.create_study(
-            storage=_storage(optuna, storage, run_dir),
+            storage=kept,
             study_name="search" if storage is None or run_dir is None else Path(run_dir).name,
             direction="minimize" if mode == "min" else "maximize",
             pruner=pruners.get(pruner, optuna.pruners.NopPruner()),
@@ -139,23 +143,22 @@ def tune(
         if storage is None:  # no other process is at work: what runs has died
             for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        show = stack.enter_context(moving_line(trials, progress))
-        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
-        while True:
-            with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-                optuna.storages.fail_stale_trials(study)
-            counted = [one for one in study.get_trials(deepcopy=False) if _counts(one)]
-            done = sum(one.state.is_finished() for one in counted)
-            show(_standing(counted, study, trials), done)
-            if done >= trials:
-                break
-            if len(counted) >= trials:  # the last are with other workers, which may die
-                time.sleep(1)
-                continue
-            # Made anew for each trial, so that a search that goes on proposes what it would have proposed.
-            study.sampler = optuna.samplers.TPESampler(seed=None if seed is None or storage else seed + done)
-            study.optimize(objective, n_trials=1, catch=(Exception,))
-    table = _table(study, dimensions, monitor, mode)
+        with contextlib.suppress(KeyboardInterrupt), moving_line(trials, progress) as show:
+            while True:
+                with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+                    optuna.storages.fail_stale_trials(study)
+                counted = [one for one in study.get_trials(deepcopy=False) if _counts(one)]
+                done = sum(one.state.is_finished() for one in counted)
+                show(_standing(counted, study, trials), done)
+                if done >= trials:
+                    break
+                if len(counted) >= trials:  # the last are with other workers, which may die
+                    time.sleep(1)
+                    continue
+                # Made anew for each trial, so that a search that goes on proposes what it would have proposed.
+                study.sampler = optuna.samplers.TPESampler(seed=None if seed is None or storage else seed + done)
+                study.optimize(objective, n_trials=1, catch=(Exception,))
+        table = _table(study, dimensions, monitor, mode)
     errors = table["error"].sort_index()
     if (errors != "").all() and len(errors):
         raise ValueError(
@@ -256,7 +259,8 @@ def _table(study, dimensions, monitor, mode) -> pd.DataFrame:
 def _storage(optuna, storage, run_dir):
     """Return where a study is kept: `None` in memory, a file, or a database, whose password no error shows."""
     if storage is None:
-        return None if run_dir is None else f"sqlite:///{Path(run_dir).expanduser() / 'study.db'}"
+        path = None if run_dir is None else Path(run_dir).expanduser() / "study.db"
+        return path and optuna.storages.RDBStorage(f"sqlite:///{path}")
     sqlalchemy = optional_package("sqlalchemy", extra="tune", purpose="`storage`")
     for attempt in (1, 2):
         try:

@@ -28,13 +28,13 @@ SPEEDS = (0.75, 0.85, 0.95, 1.0, 1.05, 1.15, 1.3)
 
 
 def statistics(recordings) -> np.ndarray:
-    """Return mean and deviation of each band in the whole recording, and its mean in each third."""
-    spectrogram = LogMelSpectrogram(8000)
+    """Return mean and deviation of each coefficient in the whole recording, and its mean in each fifth."""
+    reader = LogMelSpectrogram(8000, dynamic_range=40.0, trim=True, coefficients=13)
     rows = []
     for batch in rt.sequence_batches(recordings, batch_size=1):
-        frames = np.asarray(spectrogram(batch[0]))[0, : -(-np.flatnonzero(batch[0][0])[-1] // 80)]
-        thirds = [part.mean(axis=0) if len(part) else frames.mean(axis=0) for part in np.array_split(frames, 3)]
-        rows.append(np.concatenate([frames.mean(axis=0), frames.std(axis=0), *thirds]))
+        frames = np.asarray(reader(batch[0]))[np.asarray(reader.compute_mask(batch[0]))]
+        fifths = [part.mean(axis=0) if len(part) else frames.mean(axis=0) for part in np.array_split(frames, 5)]
+        rows.append(np.concatenate([frames.mean(axis=0), frames.std(axis=0), *fifths]))
     return np.array(rows)
 
 

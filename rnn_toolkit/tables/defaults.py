@@ -1,0 +1,84 @@
+"""What a task leaves open, chosen from the training rows: the season and the look-back."""
+
+import dataclasses
+import sys
+
+import numpy as np
+import pandas as pd
+
+from rnn_toolkit.tables.layout import Layout
+
+CYCLES = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "year": 31_557_600}  # seconds
+LOOKBACK_SEASONS = 3  # to tell a trend from a season takes two, and a third steadies both
+
+
+def settled(frame: pd.DataFrame, layout: Layout, ends: np.ndarray) -> Layout:
+    """Return a layout whose task has look-back and season, and say in one line what was chosen.
+
+    Args:
+        frame: The table.
+        layout: Its layout.
+        ends: Row behind the training rows of each series, `(num_series,)`; no later row is looked at.
+    """
+    task = layout.task
+    season, lookback = task.season_length, task.lookback
+    if lookback is not None and season != "auto":
+        return layout
+    rows = ends - layout.begins
+    rows = int(np.quantile(rows[rows > 0], 0.2)) if (rows > 0).any() else 0  # a few may be too short for a window
+    if season == "auto" or (lookback is None and season is None):
+        season = _season_length(frame, layout, ends)
+    if lookback is None:
+        lookback = lookback_for(rows, task.horizon, season)
+    name = "no season" if season in (None, 1) else f"a season of {season} rows"
+    sys.stdout.write(f"Chosen from {rows} training rows: {name}, a look-back of {lookback} rows.\n")
+    return dataclasses.replace(layout, task=dataclasses.replace(task, lookback=lookback, season_length=season))
+
+
+def lookback_for(rows: int, horizon: int, season_length: int | None) -> int:
+    """Return how much of the past to show, in rows.
+
+    That is three seasons, and as many as the horizon has, or fewer where the rows would not last for as many training
+    windows as the horizon has steps; without a season twice the horizon and at least 24, but no more than a third of
+    the rows.
+
+    Example:
+        >>> lookback_for(100, 12, 12), lookback_for(50, 12, 12), lookback_for(70, 5, None)
+        (36, 24, 23)
+    """
+    if season_length in (None, 1):
+        return max(min(max(2 * horizon, 24), rows // 3), 1)
+    for seasons in range(max(LOOKBACK_SEASONS, -(-horizon // season_length)), 0, -1):
+        if seasons * season_length + 2 * horizon <= rows:
+            return seasons * season_length
+    return max(min(season_length, rows - horizon), 1)
+
+
+def _season_length(frame, layout, ends) -> int | None:
+    """Return the cycle of the calendar at which changes from row to row repeat best, if they do.
+
+    A cycle must explain significantly much, by twice the deviation that the autocorrelation of noise has; of several
+    that are about as good, the shortest is taken.
+    """
+    if not isinstance(layout.grid, pd.DatetimeIndex) or len(layout.grid) < 3:
+        return None
+    some = layout.grid[-101:]  # all steps together may be more than a Timedelta holds
+    step = (some[-1] - some[0]) / (len(some) - 1) / pd.Timedelta(seconds=1)
+    lengths = sorted({round(cycle / step) for cycle in CYCLES.values() if cycle / step > 1.9})
+    values = np.full((len(layout), len(layout.task.target)), np.nan)
+    values[layout.rows] = frame[list(layout.task.target)].apply(pd.to_numeric, errors="coerce")
+    best, found = 0.0, None
+    chosen = np.unique(np.linspace(0, len(layout.names) - 1, num=100).astype(int))
+    for length in lengths:
+        repeats = []
+        for begin, end in zip(layout.begins[chosen], ends[chosen], strict=True):
+            changes = np.diff(values[begin:end], axis=0)
+            if len(changes) >= 2 * length:
+                count = np.maximum((~np.isnan(changes)).sum(axis=0), 1)
+                changes = np.nan_to_num(changes - np.nansum(changes, axis=0) / count)
+                power = np.square(changes).sum(axis=0)
+                again = (changes[length:] * changes[:-length]).sum(axis=0) / np.where(power > 0, power, 1)
+                repeats.extend(again - 2 / np.sqrt(len(changes)))
+        if repeats and np.median(repeats) > 0 and np.median(repeats) > 1.1 * best:
+            best, found = np.median(repeats), length
+    return found

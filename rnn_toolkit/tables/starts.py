@@ -1,0 +1,182 @@
+"""The linear forecast that a network starts from: in closed form, and as good as the best simple forecast.
+
+Least squares over the look-back overfits a short table, and copying wastes a long one. So ridge regressions of what
+simple forecasts leave over, with penalties from almost none to infinite, are tried on later training windows, and
+averaged by their errors there. All are linear in the look-back, and so is their mean: one matrix for the highway.
+
+Left out on purpose: a search for the best parameters of exponential smoothing, series by series. A fixed set of them is
+mixed instead, for all series at once.
+"""
+
+import itertools
+
+import numpy as np
+from scipy.optimize import nnls
+
+from rnn_toolkit.tables.baselines import evenly, whole_windows
+from rnn_toolkit.tables.table import Table
+
+MAX_JUDGED_WINDOWS = 1000  # in each fold
+# Rate of level, rate of trend beside it and its damping, rate of the season: what is usual in Hyndman and
+# Athanasopoulos, 2021, chapter 8.
+LEVELS, TRENDS, SEASONS = (0.1, 0.3, 0.6, 1.0), ((0.0, 1.0), (0.1, 0.9), (0.1, 1.0), (0.3, 0.9)), (0.1, 0.4)
+# Of the mean square of the look-back's differences in all training windows.
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, np.inf)
+CUTS = (0.5, 0.625, 0.75, 0.875)  # of the time that the targets span: what lies before is fitted, up to the next judged
+SHARPNESS = (
+    10  # a model that errs 10 % more counts 0.4 times as much; chosen on tables' training rows, 5 to 20 is alike
+)
+
+
+def fit_start(table: Table, starts: np.ndarray) -> np.ndarray | None:
+    """Fit the linear model that forecasts best on later windows among the training windows.
+
+    Args:
+        table: The table that the windows are cut from.
+        starts: First rows of the training windows, `(num_windows,)`.
+
+    Returns:
+        Weights `(lookback + 1, horizon)` float32 of the differences to the last value, on the scale of each series; the
+        last row is the constant. One matrix for all series and targets. `None` if no window has all its targets.
+
+    Source: Penalties by rolling origins, Hyndman and Athanasopoulos, 2021, Forecasting: Principles and Practice, 3rd
+        edition, section 5.10. Means of forecasts: Timmermann, 2006, "Forecast combinations", Handbook of Economic
+        Forecasting 1.
+    """
+    windows, targets = whole_windows(table, starts)
+    if not len(windows):
+        return None
+    lookback, horizon = table.task.lookback, table.task.horizon
+    series = table.series_of(windows)
+    times = table.first[series] + windows + lookback - table.offsets[series]  # of the first target
+    cuts = times.min() + np.array(CUTS) * (times.max() + 1 - times.min())
+    known = np.searchsorted(cuts, times + horizon)  # the first fold that may learn from a window
+    judged = np.searchsorted(cuts, times, side="right") - 1  # the fold that is judged by it
+    # Second moments of x less its last value, 1, and y likewise: all that a fit needs of the windows.
+    moments = np.zeros((len(cuts) + 1, *[lookback + 1 + horizon] * 2))
+    for rows, differences in _differences(table, windows, targets):
+        for fold in np.unique(known[rows]):
+            part = differences[known[rows] == fold]
+            moments[fold] += part.T @ part
+    moments = moments.cumsum(axis=0)
+    simple = simple_forecasts(lookback, horizon, table.task.season_length)
+    scale = np.trace(moments[-1][:lookback, :lookback]) / lookback or 1.0
+    errors = []
+    for fold in range(len(cuts)):
+        chosen = evenly(np.flatnonzero(judged == fold), MAX_JUDGED_WINDOWS)
+        if len(chosen) and moments[fold][lookback, lookback] > 0:
+            models = _models(moments[fold], simple, scale)
+            for _, part in _differences(table, windows[chosen], targets[chosen]):
+                x, y = part[:, : lookback + 1], part[:, lookback + 1 :]
+                errors.append([np.abs(x @ one - y).mean(axis=1) for one in models])  # (models, windows)
+    models = _models(moments[-1], simple, scale)
+    if not errors:
+        return models[-1].astype("float32")  # nothing to judge by: the mixture of simple forecasts
+    mean = np.concatenate(errors, axis=1).mean(axis=1) + 1e-9
+    shares = (mean / mean.min()) ** -SHARPNESS
+    return np.tensordot(shares / shares.sum(), models, axes=1).astype("float32")
+
+
+def simple_forecasts(lookback: int, horizon: int, season_length: int | None) -> np.ndarray:
+    """Return forecasts that learn nothing as matrices over the look-back, `(num_forecasts, lookback, horizon)`.
+
+    The last value and the mean of all first; then drift, exponential smoothing, and where the look-back holds two
+    seasons the last season, and that with the drift between both.
+
+    Example:
+        >>> last, mean, drift, *_ = simple_forecasts(3, 2, None)
+        >>> values = np.array([3.0, 1.0, 5.0])
+        >>> (values @ last).tolist(), (values @ mean).round().tolist(), (values @ drift).tolist()
+        ([5.0, 5.0], [3.0, 3.0], [6.0, 7.0])
+    """
+    steps = np.arange(horizon)
+    last = np.zeros((lookback, horizon))
+    last[-1] = 1
+    slope = np.zeros((lookback, 1))
+    slope[-1] += 1 / max(lookback - 1, 1)
+    slope[0] -= 1 / max(lookback - 1, 1)
+    forecasts = [last, np.full_like(last, 1 / lookback), last + slope * (steps + 1)]
+    length = season_length or 1
+    is_seasonal = 1 < length <= lookback // 2
+    if is_seasonal:
+        repeat, drift = np.zeros_like(last), np.zeros((lookback, 1))
+        repeat[lookback - length + steps % length, steps] = 1
+        drift[-length:], drift[-2 * length : -length] = 1 / length, -1 / length
+        forecasts += [repeat, repeat + drift * (steps // length + 1)]
+    for level, (trend, damping) in itertools.product(LEVELS, TRENDS):
+        for season in SEASONS if is_seasonal else (0.0,):
+            forecasts.append(_smoothing(lookback, horizon, length if is_seasonal else 1, level, trend, damping, season))
+    return np.array(forecasts)
+
+
+def _smoothing(lookback, horizon, length, level, trend, damping, seasonal) -> np.ndarray:
+    """Return additive exponential smoothing with a damped trend as a matrix `(lookback, horizon)`.
+
+    Source: Hyndman and Athanasopoulos, 2021, table 8.6.
+    """
+    rows, steps = np.eye(lookback), np.arange(horizon)
+    state, slope = rows[:length].mean(axis=0), np.zeros(lookback)
+    if trend and lookback > length:
+        slope = (rows[-length:].mean(axis=0) - state) / (lookback - length)
+    middle = (length - 1) / 2
+    places = rows[:length] - state - np.outer(np.arange(length) - middle, slope)
+    state = state + middle * slope
+    for step in range(length, lookback):
+        state = state + damping * slope
+        error = rows[step] - state - places[step % length]
+        state = state + level * error
+        slope = damping * slope + trend * level * error
+        places[step % length] += seasonal * (1 - level) * error
+    ahead = np.cumsum(damping ** (steps + 1))
+    return (state + np.outer(ahead, slope) + places[(lookback + steps) % length]).T
+
+
+def _models(moments, simple, scale) -> np.ndarray:
+    """Return each ridge model of each simple forecast's residual, `(num_models, lookback + 1, horizon)`.
+
+    Simple are the mean of the look-back, the last value, and a mixture of all; the last model is the mixture itself.
+    """
+    lookback = simple.shape[1]
+    center = np.eye(lookback + 1)  # takes the mean off the look-back
+    center[:lookback, :lookback] -= 1 / lookback
+    gram, models = moments[: lookback + 1, : lookback + 1], []
+    for basis, bases in ((center, [simple[1]]), (np.eye(lookback + 1), [simple[0], _mixture(moments, simple)])):
+        sizes, axes = np.linalg.eigh(basis @ gram @ basis)
+        axes = basis @ axes
+        for base in bases:
+            base = np.concatenate([base, np.zeros_like(base[:1])])  # no constant
+            along = axes.T @ (moments[: lookback + 1, lookback + 1 :] - gram @ base)
+            models += [base + axes @ (along / (np.maximum(sizes, 0) + one * scale)[:, None]) for one in PENALTIES]
+    return np.array(models)
+
+
+def _mixture(moments, simple) -> np.ndarray:
+    """Return half the best convex combination of simple forecasts, and half the mean of the best five."""
+    lookback = simple.shape[1]
+    products = moments[:lookback, :lookback] @ simple
+    gram = np.tensordot(products, simple, axes=([1, 2], [1, 2]))
+    along = np.tensordot(simple, moments[:lookback, lookback + 1 :], axes=([1, 2], [0, 1]))
+    sizes, axes = np.linalg.eigh(gram)
+    roots = np.sqrt(np.maximum(sizes, 1e-9 * sizes[-1] + 1e-30))
+    once = 100 * roots[-1]  # so heavy that the shares sum to 1
+    shares, _ = nnls(
+        np.concatenate([roots[:, None] * axes.T, np.full((1, len(simple)), once)]),
+        np.append(axes.T @ along / roots, once),
+        maxiter=100 * len(simple),
+    )
+    best = np.argsort(gram.diagonal() - 2 * along, kind="stable")[:5]
+    shares /= 2 * shares.sum()
+    shares[best] += 0.5 / len(best)
+    return np.tensordot(shares, simple, axes=1)
+
+
+def _differences(table, windows, targets, batch_size=4096):
+    """Yield windows on the scale of their series, less their last value: places, and `[x, 1, y]` of each."""
+    size = table.task.lookback + table.task.horizon
+    cut = np.lib.stride_tricks.sliding_window_view(table.values, size, axis=0)  # (rows, channels, size)
+    for begin in range(0, len(windows), batch_size):
+        rows = slice(begin, begin + batch_size)
+        scale = table.scale[table.series_of(windows[rows]), targets[rows]][:, None]
+        values = cut[windows[rows], targets[rows]] / scale  # (batch, size), float64
+        values -= values[:, table.task.lookback - 1, None]
+        yield rows, np.insert(values, table.task.lookback, 1.0, axis=1)

@@ -1,0 +1,145 @@
+"""Tables as people have them, 50 to 4,000 rows, with defaults only: MASE and sMAPE beside what needs no network.
+
+    python tests/benchmarks/small_tables.py                   # all tables, and M1 by frequency
+    python tests/benchmarks/small_tables.py --only nile co2 --seed 1
+    python tests/benchmarks/small_tables.py --choose          # without the last 15 % (M1: without its test part)
+
+A row says the error of the last 15 % of a table over that of the best of naive, seasonal naive, drift and NLinear, for
+the start (no training), and for the default (after `rt.train`); AutoETS and AutoTheta where statsforecast is installed,
+from the last cutoff on. M1 is one table of many series for each of its frequencies, one forecast a series, as in the
+competition. Options were chosen with `--choose` and on the training parts of M1. No real data are in this project: the
+tables are the bundled ones (data/README.md), those of the downloads' cache, and the public ones of statsmodels.
+"""
+
+import argparse
+import time
+import warnings
+
+import keras
+import numpy as np
+import pandas as pd
+
+import rnn_toolkit as rt
+from rnn_toolkit.datasets.downloads import cache_dir
+
+M1 = {"yearly": ("YS", 6, 1), "quarterly": ("QS", 8, 4), "monthly": ("MS", 18, 12)}  # frequency, horizon, season
+# For the pretrained forecaster and its fine-tuning: a column for each, filled where the package ships one.
+
+
+def tables() -> dict[str, tuple[pd.DataFrame, int]]:
+    """Return table and horizon by name; the first column is the target."""
+    from statsmodels import datasets
+    from statsmodels.datasets import elec_equip
+
+    weather = rt.datasets.load_weather()
+    airport = weather[weather.airport == weather.airport.iloc[0]].drop_duplicates("time").set_index("time")
+    found = {
+        "airline": (rt.datasets.load_airline_passengers(), 12),
+        "carbon dioxide": (rt.datasets.load_co2(), 52),
+        "sunspots": (rt.datasets.load_sunspots(), 24),
+        "weather, three-hourly": (airport[["temperature"]].resample("3h").first().iloc[:3_000], 24),
+        "oil temperature": (rt.datasets.load_etth1()[["OT"]].iloc[:1_500], 24),
+        "air quality, daily": (rt.datasets.load_beijing_pm25()[["pm25"]].resample("D").mean(), 14),
+        "electrical equipment": (elec_equip.load_pandas().data.set_axis(_axis("1995-01", 257, "MS")), 12),
+        "nile": (datasets.nile.load_pandas().data[["volume"]].set_axis(_axis("1871", 100, "YS")), 5),
+        "sunspots, yearly": (
+            datasets.sunspots.load_pandas().data[["SUNACTIVITY"]].set_axis(_axis("1700", 309, "YS")),
+            10,
+        ),
+    }
+    macro = datasets.macrodata.load_pandas().data.set_axis(_axis("1959", 203, "QS"))
+    found |= {name: (macro[[name]], 8) for name in ("realgdp", "unemp", "infl", "tbilrate")}
+    sea = datasets.elnino.load_pandas().data.iloc[:, 1:].to_numpy().ravel()
+    found["sea temperature"] = pd.DataFrame({"degrees": sea}, index=_axis("1950-01", len(sea), "MS")).dropna(), 12
+    return found
+
+
+def m1(period: str) -> pd.DataFrame:
+    """Return the series of one frequency of the first M competition, each on an axis of its own length."""
+    frame = pd.read_csv(cache_dir() / "m1" / "M1.csv.gz")
+    return frame[frame.period == period.upper()]
+
+
+def _axis(first, rows, frequency) -> pd.DatetimeIndex:
+    return pd.date_range(first, periods=rows, freq=frequency, unit="s")
+
+
+def classical(backtest: pd.DataFrame, frame: pd.DataFrame, season_length: int, names=("AutoETS", "AutoTheta")):
+    """Put AutoETS and AutoTheta beside the backtest of one cutoff a series, from all rows up to it."""
+    from statsforecast import models
+
+    for name in names:
+        made = []
+        for series, rows in backtest.groupby("series", observed=True, sort=False):
+            past = frame[(frame.series == series) & (frame.time <= rows.cutoff.iloc[0])].value.ffill().to_numpy(float)
+            model = getattr(models, name)(season_length=season_length)
+            made.append(model.forecast(y=past, h=len(rows))["mean"])
+        backtest[name] = np.concatenate(made)
+    return backtest
+
+
+def measure(frame: pd.DataFrame, task: rt.ForecastTask, *, seed: int, with_classical: bool, **split) -> pd.DataFrame:
+    """Return MASE and sMAPE of a start, what training makes of it, and every baseline, with seconds."""
+    keras.utils.set_random_seed(seed)
+    train, validation, test = rt.split_by_time(frame, task, **split)
+    began = time.perf_counter()
+    model = rt.build_forecaster(train)
+    built = time.perf_counter() - began
+    start = rt.backtest(model, test, baselines=()).predicted
+    began = time.perf_counter()
+    history = rt.train(model, train, validation, progress=None)
+    trained = time.perf_counter() - began
+    backtest = rt.backtest(model, test).assign(start=start)
+    if with_classical:
+        last = backtest.groupby("series", observed=True).cutoff.transform("max")
+        backtest = backtest[backtest.cutoff == last]
+        long = frame.rename_axis("time").reset_index() if task.series is None else frame
+        if task.series is None:
+            long = long.set_axis(["time", "value"], axis=1).assign(series=backtest.series.iloc[0])
+        backtest = classical(backtest.copy(), long, train.task.season_length or 1)
+    scores = rt.score(backtest)[["MASE", "sMAPE"]]
+    scores.attrs = {"built": built, "trained": trained, "best epoch": int(history.val_loss.idxmin())}
+    return scores
+
+
+def main():
+    """Measure every table, and print a row each."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--choose", action="store_true")
+    parser.add_argument("--classical", action="store_true")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    jobs = {
+        name: (
+            (frame.iloc[: -int(0.15 * len(frame))] if options.choose else frame),
+            rt.ForecastTask(frame.columns[0], h),
+            {},
+        )
+        for name, (frame, h) in tables().items()
+    }
+    for period, (frequency, horizon, season) in M1.items():
+        frame = m1(period)
+        if options.choose:
+            frame = frame[frame.part == "train"]
+        task = rt.ForecastTask("value", horizon, time="time", series="series", season_length=season)
+        frame = frame.assign(time=_axis("1900", frame.step.max() + 1, frequency)[frame.step])
+        jobs[f"M1 {period}"] = frame, task, {"validation": horizon, "test": horizon, "short": "pad"}
+    ratios = {}
+    for name, (frame, task, split) in jobs.items():
+        if options.only and name not in options.only:
+            continue
+        scores = measure(frame, task, seed=options.seed, with_classical=options.classical, **split)
+        best = scores.loc[scores.index.intersection(["naive", "seasonal_naive", "drift", "nlinear"])].min()
+        ratios[name] = (scores / best).MASE
+        rows = f"{len(frame):6,} rows  best baseline MASE {best.MASE:6.3f}  "
+        found = "  ".join(f"{one} {value:.3f}" for one, value in ratios[name].items())
+        print(f"{name:24}{rows}{found}  {scores.attrs}", flush=True)
+    table = pd.DataFrame(ratios).T
+    print(np.exp(np.log(table).mean()).rename("geometric mean").round(3).to_string())
+    print(table.max().rename("worst").round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
