@@ -157,7 +157,8 @@ class LinearHighway(_Around):
         horizon: Steps to forecast.
         num_targets: Channels that are targets.
         season_length: Rows in a season; `None`, or one longer than the look-back, repeats the last value.
-        partner: Layer with forecasts of its own, `(batch, horizon, targets, quantiles)`; the middle ones count.
+        partner: Layer with forecasts of its own, `(batch, horizon, targets, quantiles)`; the middle ones count. It is
+            not trained.
         share: The partner's share; the linear forecast has the rest.
 
     Call arguments:
@@ -171,6 +172,8 @@ class LinearHighway(_Around):
         super().__init__(core, **kwargs)
         self.horizon, self.num_targets, self.season_length = horizon, num_targets, season_length
         self.partner, self.share = partner, share
+        if partner is not None:
+            partner.trainable = False
 
     def build(self, input_shape):
         """Make the matrix of the linear part, and the network."""

@@ -116,14 +116,12 @@ def build_forecaster(
 
 
 def _pretrained(train) -> keras.Sequential | None:
-    """Return the pretrained forecaster of these windows, frozen; `None` where it knows too little or takes too long."""
+    """Return the pretrained forecaster of these windows; `None` where it knows too little or takes too long."""
     task = train.task
     has_covariates = any((task.known, task.observed, task.static, task.calendar))
     if has_covariates or len(train.all_starts) * len(task.target) * task.lookback > MOST_STEPS:
         return None
-    model = load_forecaster(train)
-    model.trainable = False
-    return model
+    return load_forecaster(train)
 
 
 def _differences_of(model, table, starts, targets) -> np.ndarray:
