@@ -13,7 +13,7 @@ def windows_of(values, horizon, lookback, **options):
 
 
 def start_of(windows):
-    return fit_start(windows.table, windows.all_starts)
+    return fit_start(windows.table, windows.all_starts)[0]
 
 
 def forecast(weights, past, scale=1.0):
@@ -133,3 +133,18 @@ def test_bad_tables_get_a_clear_error(values, horizon, task, words):
     frame = pd.DataFrame({"y": values}, index=pd.date_range("2000", periods=len(values), freq="MS"))
     with pytest.raises(ValueError, match=words):
         split_by_time(frame, ForecastTask("y", horizon, **task), validation=horizon, test=horizon)
+
+
+def test_another_forecaster_gets_the_share_that_it_earns():
+    values = np.random.default_rng(0).normal(size=80).cumsum()
+    windows = Windows(pd.DataFrame({"y": values}), ForecastTask("y", horizon=2, lookback=4))
+    table, scale = windows.table, windows.table.scale[0, 0]
+    values = table.values[:, 0].astype("float64")
+
+    def perfect(starts, targets):
+        return np.stack([values[starts + 4 + step] - values[starts + 3] for step in (0, 1)], axis=1) / scale
+
+    assert fit_start(table, windows.all_starts, perfect)[1] == pytest.approx(1)
+    assert fit_start(table, windows.all_starts, lambda starts, targets: 50 + perfect(starts, targets))[1] < 0.01
+    assert fit_start(table, windows.all_starts[:1], perfect)[1] == 0.5  # nothing to judge by
+    assert fit_start(table, windows.all_starts)[1] == 0
