@@ -23,7 +23,6 @@ import rnn_toolkit as rt
 from rnn_toolkit.datasets.downloads import cache_dir
 
 M1 = {"yearly": ("YS", 6, 1), "quarterly": ("QS", 8, 4), "monthly": ("MS", 18, 12)}  # frequency, horizon, season
-# For the pretrained forecaster and its fine-tuning: a column for each, filled where the package ships one.
 
 
 def tables() -> dict[str, tuple[pd.DataFrame, int]]:
