@@ -39,8 +39,8 @@ decimal = "."  # "," if the file writes 316,1
 target = "co2"  # the column to forecast
 unit = "parts per million"  # what it is measured in
 horizon = 52  # rows to forecast: a year of weeks
-lookback = 156  # rows that the network sees at once: three years
-season_length = 52  # rows after which the pattern repeats; 7 for days with a weekly rhythm, 12 for months
+lookback = None  # rows that the network sees at once; None chooses: three seasons, if there are rows enough
+season_length = None  # rows after which the pattern repeats, such as 12 for months; None looks for it
 run_dir = "runs/co2"  # folder of the training; each table and each setting needs one of its own
 epochs = 60  # passes through the training data, at most
 seed = 0
@@ -76,7 +76,8 @@ f"{len(frame)} rows from {frame.index[0]} to {frame.index[-1]}, {missing} withou
 #
 # ## The task
 #
-# A `ForecastTask` says what is forecast, how far, and from how much past.
+# A `ForecastTask` says what is forecast, how far, and from how much past. What is left open is chosen from the rows
+# that the network will learn from, and told.
 
 # %%
 task = rt.ForecastTask(target, horizon=horizon, lookback=lookback, season_length=season_length)
@@ -120,11 +121,11 @@ caught[caught.leaks].head(4)
 #
 # One line builds a compiled `keras.Sequential`. Raw windows go in, and numbers in the unit of the table come out. A
 # [GRU](glossary.md#gru) reads the look-back in pieces of several rows, and a last layer answers for all rows ahead at
-# once. Beside it runs a linear path, which starts as the best linear model of the training rows. So the network begins
-# where a linear model ends, and can only add to it.
+# once. Beside it runs a linear path, which starts as a mean of simple forecasts and linear models, by what each of them
+# reached on later training rows. The network's own part begins at zero, so that it can only add to that.
 
 # %%
-model = rt.build_forecaster(train, optimizer=rt.make_optimizer(3e-4))
+model = rt.build_forecaster(train)
 model.summary(expand_nested=True)
 
 # %% [markdown]
@@ -132,7 +133,8 @@ model.summary(expand_nested=True)
 #
 # One pass through the training windows is an [epoch](glossary.md#epoch). Training stops when the
 # [loss](glossary.md#loss) on the validation windows has not become lower for ten epochs, and keeps the best weights.
-# The best model also lies in the folder `run_dir`. A training that was cut off goes on when this cell is run again.
+# Epoch 0 is the model as it was built: a training that does not beat it changes nothing. The best model also lies in
+# the folder `run_dir`. A training that was cut off goes on when this cell is run again.
 
 # %%
 history = rt.train(model, train, validation, epochs=epochs, run_dir=run_dir)
@@ -172,8 +174,8 @@ axes = rt.plot_errors(backtest)
 _ = axes.set_ylabel(unit)
 # %% [markdown]
 # The further ahead, the larger the error. If the network's line lies on that of the linear model, use the linear model:
-# that is not a failure, it is known before anybody builds on it. With carbon dioxide it is so, because it moves very
-# evenly.
+# that is not a failure, it is known before anybody builds on it. With carbon dioxide the two are close, because it
+# moves very evenly.
 #
 # ## A forecast that can be checked
 #
@@ -185,7 +187,7 @@ _ = axes.set_ylabel(unit)
 calibrated = rt.conformalize(model, validation, level=80)
 cutoff = test.origins.cutoff.iloc[0]
 checked = rt.forecast(calibrated, frame[frame.index <= cutoff], level=80)
-axes = rt.plot_forecast(checked, frame[frame.index <= checked.index[-1]], baseline=season_length)
+axes = rt.plot_forecast(checked, frame[frame.index <= checked.index[-1]], baseline=train.task.season_length)
 _ = axes.set_ylabel(unit)
 
 # %% [markdown]
@@ -209,7 +211,7 @@ f"{inside} of {len(truth)} values, {inside / len(truth):.0%}, lie inside; 80 % a
 calibrated.save("forecaster.keras")
 loaded = keras.saving.load_model("forecaster.keras")
 coming = rt.forecast(loaded, frame, level=80)
-axes = rt.plot_forecast(coming, frame, baseline=season_length)
+axes = rt.plot_forecast(coming, frame, baseline=train.task.season_length)
 _ = axes.set_ylabel(unit)
 
 # %% [markdown]
@@ -221,7 +223,7 @@ _ = axes.set_ylabel(unit)
 # %%
 rt.datasets.load_airline_passengers().to_csv("airline.csv")  # stands for a file of yours
 months = pd.read_csv("airline.csv", parse_dates=["month"], index_col="month")
-monthly = rt.ForecastTask("passengers", horizon=12, lookback=36, season_length=12)
+monthly = rt.ForecastTask("passengers", horizon=12)
 parts = rt.split_by_time(months, monthly)
 second = rt.build_forecaster(parts[0])
 _ = rt.train(second, *parts[:2], epochs=epochs, run_dir=f"{run_dir}_airline")

@@ -7,7 +7,7 @@
 A row says the error of the last 15 % of a table over that of the best of naive, seasonal naive, drift and NLinear, for
 the start (no training), and for the default (after `rt.train`); AutoETS and AutoTheta where statsforecast is installed,
 from the last cutoff on. M1 is one table of many series for each of its frequencies, one forecast a series, as in the
-competition. Options were chosen with `--choose` and on the training parts of M1. No real data are in this project: the
+competition. `--choose` is for choosing options. No real data are in this project: the
 tables are the bundled ones (data/README.md), those of the downloads' cache, and the public ones of statsmodels.
 """
 
@@ -23,7 +23,6 @@ import rnn_toolkit as rt
 from rnn_toolkit.datasets.downloads import cache_dir
 
 M1 = {"yearly": ("YS", 6, 1), "quarterly": ("QS", 8, 4), "monthly": ("MS", 18, 12)}  # frequency, horizon, season
-# For the pretrained forecaster and its fine-tuning: a column for each, filled where the package ships one.
 
 
 def tables() -> dict[str, tuple[pd.DataFrame, int]]:
