@@ -4,11 +4,14 @@ import ast
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -127,6 +130,65 @@ def test_notebook_runs(builder, source, tmp_path, monkeypatch):
     execute(notebook, tmp_path, SECONDS)
 
 
+def tables() -> dict[str, tuple[pd.DataFrame, dict, dict]]:
+    """Return tables as people have them, how each is written to a file, and the values that notebook 01 needs."""
+    generator = np.random.default_rng(0)
+
+    def rows(count, frequency, season, start="2015-01-01"):
+        wave = 100 + np.arange(count) / 10 + 20 * np.sin(2 * np.pi * np.arange(count) / season)
+        return pd.Series(
+            wave + generator.normal(size=count), pd.date_range(start, periods=count, freq=frequency)
+        ).round(1)
+
+    days, gappy, months = rows(500, "D", 7), rows(600, "h", 24), rows(180, "MS", 12)
+    gappy[50:60] = np.nan
+    gappy = gappy.drop(gappy.index[[100, 101, 300]])
+    lengths = {"horizon": 7, "lookback": 21, "season_length": 7}
+    hours = {"horizon": 24, "lookback": 48, "season_length": 24}
+    return {
+        "decimal commas": (days, {"sep": ";", "decimal": ","}, {"separator": ";", "decimal": ",", **lengths}),
+        "gaps": (gappy, {}, hours),
+        "monthly": (months, {"date_format": "%Y-%m"}, {"horizon": 6, "lookback": 24, "season_length": 12}),
+        "newest first": (days[::-1], {}, lengths),
+        "quarters, few": (rows(120, "QS", 4), {}, {"horizon": 4, "lookback": 8, "season_length": 4}),
+    }
+
+
+OWN_TABLES = [("01_forecast_your_own_table", name) for name in ("decimal commas", "gaps", "monthly")]
+OWN_TABLES += [("template_your_table", name) for name in ("decimal commas", "gaps", "newest first", "quarters, few")]
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize(("stem", "name"), OWN_TABLES)
+def test_a_table_of_ones_own_needs_the_parameters_only(builder, stem, name, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(NOTEBOOKS.parent))
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    series, writing, values = tables()[name]
+    series.rename("sold").rename_axis("day").to_csv(tmp_path / "mine.csv", **writing)
+    notebook = json.loads(builder.build(NOTEBOOKS / "source" / f"{stem}.py"))
+    own = {"csv_file": "mine.csv", "time_column": "day", "target": "sold", "run_dir": "runs/mine", **values}
+    inject(notebook, SMALL[stem] | own)
+    execute(notebook, tmp_path, SECONDS)
+
+
+def test_every_word_that_is_linked_stands_in_the_glossary_and_every_notebook_links_to_it():
+    page = (NOTEBOOKS / "glossary.md").read_text(encoding="utf-8")
+    words = {word.lower().replace(" ", "-") for word in re.findall(r"^## (.+)$", page, re.MULTILINE)}
+    for source in SOURCES:
+        text = source.read_text(encoding="utf-8")
+        assert "](glossary.md)" in text, source.stem
+        assert set(re.findall(r"\(glossary\.md#([^)]+)\)", text)) <= words, source.stem
+        files = re.findall(r"\]\((\w+\.(?:md|ipynb))", text)
+        assert [name for name in files if not (NOTEBOOKS / name).exists()] == [], source.stem
+
+
+def test_links_between_files_become_addresses_and_code_that_sets_up_is_folded(builder):
+    title, set_up, *_ = json.loads(builder.build(NOTEBOOKS / "source" / "01_forecast_your_own_table.py"))["cells"]
+    assert f"]({builder.REPOSITORY}/blob/main/notebooks/glossary.md)" in "".join(title["source"])
+    assert set_up["metadata"] == {"cellView": "form", "jupyter": {"source_hidden": True}}
+    assert "".join(set_up["source"]).startswith("# @title ")
+
+
 def test_every_small_value_belongs_to_a_notebook():
     assert set(SMALL) == {source.stem for source in SOURCES}
 
@@ -194,7 +256,6 @@ def test_the_set_up_fetches_the_toolkit_in_colab_only(builder, tiny, tmp_path, m
     set_up = "".join(json.loads(tiny.read_text())["cells"][1]["source"])
     commands = []
     monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
-    monkeypatch.setattr(os, "chdir", commands.append)
     monkeypatch.delitem(sys.modules, "google.colab", raising=False)
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     exec(set_up, {})
@@ -202,7 +263,20 @@ def test_the_set_up_fetches_the_toolkit_in_colab_only(builder, tiny, tmp_path, m
     monkeypatch.setitem(sys.modules, "google.colab", os)
     monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "tensorflow"))
     exec(set_up.replace("/content", str(tmp_path)), {})
-    clone, _, install, folder = commands
+    clone, _, install = commands
     assert clone[:2] == ["git", "clone"] and builder.REPOSITORY in clone
     assert install[1:4] == ["-m", "pip", "install"] and "--constraint" in install
-    assert folder == f"{tmp_path}/rnn_toolkit/notebooks"
+
+
+def test_a_set_up_that_fails_says_what_to_do(builder, tiny, tmp_path, monkeypatch):
+    builder.main([])
+    set_up = "".join(json.loads(tiny.read_text())["cells"][1]["source"])
+
+    def fail(command, **_):
+        raise subprocess.CalledProcessError(1, command, stderr=b"keras==3.10 is too old")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    monkeypatch.setitem(sys.modules, "google.colab", os)
+    monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "tensorflow"))
+    with pytest.raises(RuntimeError, match=r"(?s)run this cell again.*Change runtime type.*keras==3\.10 is too old"):
+        exec(set_up.replace("/content", str(tmp_path)), {})

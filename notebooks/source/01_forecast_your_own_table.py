@@ -34,6 +34,7 @@ import rnn_toolkit as rt
 # %% tags=["parameters"]
 csv_file = None  # path of your CSV file, such as "mine.csv"; None takes the air samples
 time_column = "date"  # the file's column of dates
+separator = ","  # between the columns; ";" in most files with decimal commas
 decimal = "."  # "," if the file writes 316,1
 target = "co2"  # the column to forecast
 unit = "parts per million"  # what it is measured in
@@ -56,7 +57,8 @@ keras.utils.set_random_seed(seed)
 if csv_file is None:
     frame = rt.datasets.load_co2()
 else:
-    frame = pd.read_csv(csv_file, parse_dates=[time_column], index_col=time_column, decimal=decimal).sort_index()
+    frame = pd.read_csv(csv_file, sep=separator, decimal=decimal, parse_dates=[time_column], index_col=time_column)
+    frame = frame.sort_index()
 frame.tail()
 
 # %% [markdown]

@@ -87,9 +87,9 @@ rt.score(rt.backtest(model, test), by="series").round(2)
 
 # %% [markdown]
 # **An airport the network has never seen.** Its scale is taken from the recent rows; everything else was learnt from
-# the others. `rt.Windows` with the model's own preparation cuts the same weeks of the new airport, so that it is scored
-# like the others. A warning says that the name is new, which is what we want here. It would matter if we had only
-# spelled a known name in another way.
+# the others. `backtest` takes a table as well as windows, so the same weeks of the new airport are scored like the
+# others. A warning says that the name is new, which is what we want here. It would matter if we had only spelled a
+# known name in another way.
 
 # %%
 unseen = weather[weather.airport == "LGA"]

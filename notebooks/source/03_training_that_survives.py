@@ -201,11 +201,10 @@ history = rt.train(model, train, validation, epochs=min(epochs, 5), run_dir=fold
 history.filter(regex="gradient|clipped|ratio").T
 
 # %% [markdown]
-# An update ratio compares the size of a step with that of the weights it changes. In these first epochs a step moves
-# some layers by a tenth: the last layer begins near zero, so that any step is large beside it. The ratios fall as the
-# weights grow and the [learning rate](glossary.md#learning-rate) shrinks. Late in a training a thousandth is a common
-# value. A ratio that stays at a tenth means steps that are too large; a hundred thousandth means that next to nothing
-# is learnt.
+# An update ratio compares the size of a step with that of the weights it changes. Here most layers move by some
+# thousandths in a step. `dense_1` moves by more than a tenth in the first epoch: its weights begin near zero, so that
+# any step is large beside them, and the ratio falls as they grow. A ratio that stays at a tenth means a [learning
+# rate](glossary.md#learning-rate) that is too high; a hundred thousandth means that next to nothing is learnt.
 #
 # To see the histograms, run this line in a terminal, or with a leading `%` in a notebook after `%load_ext tensorboard`:
 #

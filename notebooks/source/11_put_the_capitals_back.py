@@ -131,10 +131,10 @@ written
 #
 # <details><summary>Solutions</summary>
 #
-# 1. `rt.build_tagger(vocabulary, train.classes, rt.recurrent_layers("gru", (64,), return_sequences=True))` reads forwards
-#    only. Train it the same way and compare F1 of the full stops: whether a sentence ends, the next word tells.
-# 2. Put words, tags and answers side by side, `table = rt.tag(model, test_words)`, add a column with the right tags, and
-#    count the words of the rows in which the two differ.
+# 1. Pass `rt.recurrent_layers("gru", (64,), return_sequences=True)` to `rt.build_tagger`: it reads forwards only. Train
+#    it the same way and compare F1 of the full stops. Whether a sentence ends, the next word tells.
+# 2. Put words, tags and answers side by side, `table = rt.tag(model, test_words)`, add a column with the right tags,
+#    and count the words of the rows in which the two differ.
 #
 # </details>
 #

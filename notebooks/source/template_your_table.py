@@ -18,6 +18,7 @@ import rnn_toolkit as rt
 # %% tags=["parameters"]
 csv_file = None  # "mine.csv"; None takes monthly passengers of airlines, to try the page
 time_column = "month"
+separator = ","  # between the columns; ";" in most files with decimal commas
 decimal = "."  # "," if the file writes 316,1
 target = "passengers"
 horizon = 12  # rows to forecast
@@ -30,15 +31,16 @@ run_dir = "runs/mine"
 if csv_file is None:
     frame = rt.datasets.load_airline_passengers()
 else:
-    frame = pd.read_csv(csv_file, parse_dates=[time_column], index_col=time_column, decimal=decimal).sort_index()
+    frame = pd.read_csv(csv_file, sep=separator, decimal=decimal, parse_dates=[time_column], index_col=time_column)
+    frame = frame.sort_index()
 axes = frame[target].plot(title=target)
 frame.tail(3)
 
 # %% [markdown]
 # - **No such file**: in Colab, upload it by the folder symbol on the left, and wait until it is listed there.
 # - **Dates turned around** (the 3rd of February became the 2nd of March): `pd.read_csv(..., dayfirst=True)`.
-# - **Numbers are text**, or the picture is refused: the file writes 316,1, so set `decimal = ","`; or it separates
-#   columns by a semicolon, so add `sep=";"`.
+# - **Numbers are text**, or the picture is refused: the file writes 316,1, so set `decimal = ","`.
+# - **No such column**: is it spelled so in the file, and is the separator right?
 
 # %%
 task = rt.ForecastTask(target, horizon=horizon, lookback=lookback, season_length=season_length)

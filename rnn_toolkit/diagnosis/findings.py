@@ -10,7 +10,7 @@ import pandas as pd
 
 SEVERITIES = ("error", "warning", "note")
 COLOURS = {"error": "#b3261e", "warning": "#b26a00", "note": "#5f6368"}
-GUIDE = "https://github.com/rnn-toolkit/rnn_toolkit/blob/main/notebooks/06_why_does_it_not_learn.ipynb"
+GUIDE = "https://github.com/rnn-toolkit/rnn_toolkit/blob/main/notebooks/findings.md"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -101,7 +101,7 @@ def plot_gradient_flow(flow: pd.DataFrame, *, ax=None):
     decades = np.arange(low, high + 1, -(-(high - low + 1) // 5)) if high - low > 2 else ()
     logarithmic(ax, [10.0**one for one in decades])
     whole_ticks(ax, drawn.index, "time step")
-    finish(ax, f"Gradients: {_flow_in_words(values, backwards)}", "norm of d loss / d h")
+    finish(ax, f"Gradients: {_flow_in_words(values, backwards)}", "gradient of the loss")
     return ax
 
 

@@ -13,9 +13,9 @@ baselines.py     what copying, the season and a linear model forecast
 starts.py        the linear forecast that a network starts from
 layers.py        patches, ordered quantiles, and raw units around a network
 losses.py        losses on the scale of each series
-models.py        windows -> compiled keras.Sequential
 series_network.py  the network that is taught on synthetic series, and what it reads of a series
 pretrained.py    that network as it ships, fitted to windows or to any table
+models.py        windows -> compiled keras.Sequential
 intervals.py     a model's own intervals, and calibrated ones
 evaluation.py    backtests and scores
 forecasting.py   model + recent rows -> future rows

@@ -12,24 +12,26 @@ CYCLES = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "year": 31
 LOOKBACK_SEASONS = 3  # to tell a trend from a season takes two, and a third steadies both
 
 
-def settled(frame: pd.DataFrame, layout: Layout, ends: np.ndarray) -> Layout:
+def settled(frame: pd.DataFrame, layout: Layout, ends: np.ndarray, *, padded: bool) -> Layout:
     """Return a layout whose task has look-back and season, and say in one line what was chosen.
 
     Args:
         frame: The table.
         layout: Its layout.
         ends: Row behind the training rows of each series, `(num_series,)`; no later row is looked at.
+        padded: Whether series that are too short are padded; else a look-back should leave out few of them.
     """
     task = layout.task
     season, lookback = task.season_length, task.lookback
     if lookback is not None and season != "auto":
         return layout
     rows = ends - layout.begins
-    rows = int(np.quantile(rows[rows > 0], 0.2)) if (rows > 0).any() else 0  # a few may be too short for a window
+    rows = int(np.quantile(rows[rows > 0], 0.5 if padded else 0.2)) if (rows > 0).any() else 0
     if season == "auto" or (lookback is None and season is None):
         season = _season_length(frame, layout, ends)
     if lookback is None:
-        lookback = lookback_for(rows, task.horizon, season)
+        shared = task.horizon * (len(layout.names) > 1)  # many series have windows enough together
+        lookback = lookback_for(rows + shared, task.horizon, season)
     name = "no season" if season in (None, 1) else f"a season of {season} rows"
     sys.stdout.write(f"Chosen from {rows} training rows: {name}, a look-back of {lookback} rows.\n")
     return dataclasses.replace(layout, task=dataclasses.replace(task, lookback=lookback, season_length=season))
@@ -74,7 +76,8 @@ def _season_length(frame, layout, ends) -> int | None:
         for begin, end in zip(layout.begins[chosen], ends[chosen], strict=True):
             changes = np.diff(values[begin:end], axis=0)
             if len(changes) >= 2 * length:
-                changes = np.nan_to_num(changes - np.nanmean(changes, axis=0)) if len(changes) else changes
+                count = np.maximum((~np.isnan(changes)).sum(axis=0), 1)
+                changes = np.nan_to_num(changes - np.nansum(changes, axis=0) / count)
                 power = np.square(changes).sum(axis=0)
                 again = (changes[length:] * changes[:-length]).sum(axis=0) / np.where(power > 0, power, 1)
                 repeats.extend(again - 2 / np.sqrt(len(changes)))

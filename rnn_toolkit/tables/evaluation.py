@@ -50,7 +50,8 @@ def backtest(
 
     Args:
         model: A model of `build_forecaster`, or any Keras model that takes the windows' x and predicts
-            `(batch, horizon, targets)`, `(batch, horizon * targets)` or, for one target, `(batch, horizon)`.
+            `(batch, horizon, targets)`, `(batch, horizon * targets)` or, for one target, `(batch, horizon)`; or
+            `load_forecaster()`, which sees the look-back of the windows.
         windows_or_frame: `Windows`, all of which are judged, in the order of `.origins`; or a table, for a model that
             carries its preparation: then every window whose targets come after the training rows is judged.
         baselines: Forecasters put beside the model: "naive" (last value), "seasonal_naive" (last season; left out

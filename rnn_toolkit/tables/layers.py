@@ -157,6 +157,9 @@ class LinearHighway(_Around):
         horizon: Steps to forecast.
         num_targets: Channels that are targets.
         season_length: Rows in a season; `None`, or one longer than the look-back, repeats the last value.
+        partner: Layer with forecasts of its own, `(batch, horizon, targets, quantiles)`; the middle ones count. It is
+            not trained.
+        share: The partner's share; the linear forecast has the rest.
 
     Call arguments:
         inputs: `(batch, lookback, channels)`.
@@ -165,9 +168,12 @@ class LinearHighway(_Around):
         neural networks", SIGIR; differences to the last value as in NLinear, Zeng et al., 2023, AAAI.
     """
 
-    def __init__(self, core, *, horizon, num_targets, season_length=None, **kwargs):
+    def __init__(self, core, *, horizon, num_targets, season_length=None, partner=None, share=0.0, **kwargs):
         super().__init__(core, **kwargs)
         self.horizon, self.num_targets, self.season_length = horizon, num_targets, season_length
+        self.partner, self.share = partner, share
+        if partner is not None:
+            partner.trainable = False
 
     def build(self, input_shape):
         """Make the matrix of the linear part, and the network."""
@@ -193,6 +199,9 @@ class LinearHighway(_Around):
         targets = inputs[..., : self.num_targets]
         last = targets[:, -1:]
         linear = ops.einsum("blt,lh->bht", targets - last, self.kernel) + last + self.bias[:, None]
+        if self.partner is not None:
+            other = self.partner(inputs)
+            linear += self.share * (other[..., other.shape[-1] // 2] - linear)
         outputs = ops.cast(self.core(inputs, training=training), self.compute_dtype)
         return outputs + (linear if len(outputs.shape) == 3 else ops.expand_dims(linear, -1))
 
@@ -203,7 +212,16 @@ class LinearHighway(_Around):
     def get_config(self):
         """Return the arguments of the constructor."""
         own = {"horizon": self.horizon, "num_targets": self.num_targets, "season_length": self.season_length}
+        if self.partner is not None:
+            own |= {"partner": keras.saving.serialize_keras_object(self.partner), "share": self.share}
         return super().get_config() | own
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuild the layer, and what lies inside."""
+        if "partner" in config:
+            config = config | {"partner": keras.saving.deserialize_keras_object(config["partner"])}
+        return super().from_config(config)
 
 
 @keras.saving.register_keras_serializable("rnn_toolkit")

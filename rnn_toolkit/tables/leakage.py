@@ -67,7 +67,7 @@ def check_leakage(
         for split, old, new in zip(("training", "validation")[:later], before, after, strict=False):
             for what, share in _differences(old, new).items():
                 evidence = (
-                    f"{100 * share:.2g} % of the values changed with the {rows_of} rows" if share else "nothing changed"
+                    f"{100 * share:.3g} % of the values changed with the {rows_of} rows" if share else "nothing changed"
                 )
                 rows.append((f"{split} {what} against {rows_of} rows", share > 0, evidence))
     parts = final or _parts(pipeline(frame.copy()))

@@ -1,5 +1,6 @@
 """From windows to a compiled `keras.Sequential` that forecasts in raw units."""
 
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -9,11 +10,22 @@ import numpy as np
 from rnn_toolkit._checks import one_of, whole_number
 from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.recurrent import recurrent_layers
-from rnn_toolkit.tables.layers import NORMALIZATIONS, LinearHighway, OrderedQuantiles, PatchDecoder, Patches, RawUnits
+from rnn_toolkit.tables.layers import (
+    NORMALIZATIONS,
+    LinearHighway,
+    OrderedQuantiles,
+    PatchDecoder,
+    Patches,
+    RawUnits,
+    raw_units_of,
+)
 from rnn_toolkit.tables.losses import ObservedMeanAbsoluteError, ScaledAbsoluteError, ScaledPinball, ScaledSquaredError
+from rnn_toolkit.tables.pretrained import load_forecaster
 from rnn_toolkit.tables.starts import fit_start
 from rnn_toolkit.tables.windows import Windows
 
+MOST_STEPS = 300_000  # windows times look-back up to which the pretrained forecaster takes part: seconds an epoch
+LEAST_SHARE = 0.1  # of the pretrained forecaster; with less it is left out
 LOSSES = {"mae": ScaledAbsoluteError, "mse": ScaledSquaredError}
 
 
@@ -30,14 +42,17 @@ def build_forecaster(
     """Build a compiled recurrent forecaster that takes raw windows and returns raw forecasts.
 
     Patches of the look-back run through the recurrent layers; a decoder answers for all patches of the horizon at
-    once. A linear path is added, which starts as the linear model that forecasts later training windows best, as good as
-    the best simple forecast (see `fit_start`), and the network begins with no share of the answer: it must earn it.
-    Normalisation, category codes and column roles are inside: the `.keras` file is the whole pipeline.
+    once. A linear path is added, which starts as what forecasts later training windows best (`fit_start`); the network
+    begins with no share of the answer, and `train` keeps what it adds where validation data gain by it. On tables of
+    few rows the pretrained forecaster (`load_forecaster`) takes part, too: its forecast and the linear one are
+    averaged, with shares by their errors on later training windows. Normalisation, category codes and column roles are
+    inside: the `.keras` file is the whole pipeline.
 
     Args:
         train: Windows of the training rows, from which the linear path and the preparation are fitted.
         layers: What lies between patches and decoder; `None` takes a GRU and dropout, of 8 units on fewer than a
-            hundred windows, up to 128 on 10,000. The last must return its last state, `(batch, units)`.
+            hundred windows, up to 128 on 10,000, and lets the pretrained forecaster take part unless the task has
+            covariates. The last must return its last state, `(batch, units)`.
         patch_length: Time steps in a patch, a divisor of the look-back; 1 for none; "auto" takes the divisor that
             leaves about 14 steps.
         normalization: "window", "last", "series" or `None`; see `RawUnits`.
@@ -69,29 +84,52 @@ def build_forecaster(
     length = _patch_length(patch_length, task.lookback)
     quantiles = None if quantiles is None else _checked_quantiles(quantiles)
     num_targets = len(task.target)
-    units = _units(len(train.all_starts) * num_targets)
+    units, pretrained = 128, None
     if layers is None:
+        units = _units(len(train.all_starts) * num_targets)
         layers = [*recurrent_layers("gru", (units,)), keras.layers.Dropout(0.3)]
+        pretrained = _pretrained(train) if normalization is not None else None
     core = [Patches(length), keras.layers.Dense(units, activation="relu")] if length > 1 else []
     core += layers
     core.append(PatchDecoder(task.horizon, length, num_targets * len(quantiles or (None,))))
     if quantiles is not None:
         core += [keras.layers.Reshape((task.horizon, num_targets, len(quantiles))), OrderedQuantiles()]
+    other = None if pretrained is None else functools.partial(_differences_of, pretrained, train.table)
+    linear, share = fit_start(train.table, train.all_starts, other)
+    share = share if share > LEAST_SHARE else 0.0
     highway = LinearHighway(
         keras.Sequential(core, name="core"),
         horizon=task.horizon,
         num_targets=num_targets,
         season_length=task.season_length,
+        partner=raw_units_of(pretrained).core if share else None,
+        share=share,
         name="highway",
     )
     raw_units = RawUnits(highway, train.preparation, normalization=normalization, quantiles=quantiles, name="raw_units")
     model = keras.Sequential([keras.Input((task.lookback, len(train.feature_names))), raw_units], name="forecaster")
-    linear = fit_start(train.table, train.all_starts)
     if linear is not None:
         highway.start_from(linear)
     chosen = LOSSES[loss]() if quantiles is None else ScaledPinball(quantiles)
     model.compile(optimizer or make_optimizer(), loss=chosen, weighted_metrics=[ObservedMeanAbsoluteError()])
     return model
+
+
+def _pretrained(train) -> keras.Sequential | None:
+    """Return the pretrained forecaster of these windows; `None` where it knows too little or takes too long."""
+    task = train.task
+    has_covariates = any((task.known, task.observed, task.static, task.calendar))
+    if has_covariates or len(train.all_starts) * len(task.target) * task.lookback > MOST_STEPS:
+        return None
+    return load_forecaster(train)
+
+
+def _differences_of(model, table, starts, targets) -> np.ndarray:
+    """Return a model's middle forecast of targets less their last value, on the scale of each series."""
+    outputs = keras.ops.convert_to_numpy(model(Windows.of_table(table, starts, batch_size=len(starts))[0][0]))
+    last = table.values[starts + table.task.lookback - 1, targets][:, None]
+    middle = outputs[np.arange(len(starts)), :, targets, outputs.shape[-1] // 2]  # (windows, horizon)
+    return (middle - last) / table.scale[table.series_of(starts), targets][:, None]
 
 
 def _patch_length(patch_length, lookback) -> int:

@@ -123,7 +123,9 @@ def plot_errors(backtest: pd.DataFrame, *, target: str | None = None, ax=None):
     ax = axes_of(ax)
     marker = "o" if len(errors) == 1 else None
     for place, forecaster in enumerate(errors.columns):  # the model first
-        style = {"color": SERIES[place % len(SERIES)], "linewidth": 1.5 if place else 2.5, "zorder": 2 if place else 3}
+        # The model's line is broad and solid, so that it shows beneath a baseline's that lies on it.
+        style = {"color": SERIES[place % len(SERIES)], "linewidth": 1.5 if place else 3, "zorder": 3 if place else 2}
+        style["linestyle"] = "--" if place else "-"
         ax.plot(errors.index, errors[forecaster], label=forecaster.replace("_", " "), marker=marker, **style)
     ax.set_ylim(bottom=0)
     whole_ticks(ax, errors.index, "steps ahead")

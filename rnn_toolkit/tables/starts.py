@@ -9,6 +9,7 @@ mixed instead, for all series at once.
 """
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import nnls
@@ -17,6 +18,8 @@ from rnn_toolkit.tables.baselines import evenly, whole_windows
 from rnn_toolkit.tables.table import Table
 
 MAX_JUDGED_WINDOWS = 1000  # in each fold
+MAX_COMPARED_WINDOWS = 256  # with another forecaster, which may take its time
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of another forecaster, to be averaged likewise
 # Rate of level, rate of trend beside it and its damping, rate of the season: what is usual in Hyndman and
 # Athanasopoulos, 2021, chapter 8.
 LEVELS, TRENDS, SEASONS = (0.1, 0.3, 0.6, 1.0), ((0.0, 1.0), (0.1, 0.9), (0.1, 1.0), (0.3, 0.9)), (0.1, 0.4)
@@ -28,16 +31,19 @@ SHARPNESS = (
 )
 
 
-def fit_start(table: Table, starts: np.ndarray) -> np.ndarray | None:
+def fit_start(table: Table, starts: np.ndarray, other: Callable | None = None) -> tuple[np.ndarray | None, float]:
     """Fit the linear model that forecasts best on later windows among the training windows.
 
     Args:
         table: The table that the windows are cut from.
         starts: First rows of the training windows, `(num_windows,)`.
+        other: A forecaster that needs no fit: from first rows of windows and their targets, `(num_windows,)` both, to
+            the differences to the last value, `(num_windows, horizon)`, on the scale of each series.
 
     Returns:
         Weights `(lookback + 1, horizon)` float32 of the differences to the last value, on the scale of each series; the
-        last row is the constant. One matrix for all series and targets. `None` if no window has all its targets.
+        last row is the constant. One matrix for all series and targets. `None` if no window has all its targets. And
+        the share of the other forecaster in the mean of both.
 
     Source: Penalties by rolling origins, Hyndman and Athanasopoulos, 2021, Forecasting: Principles and Practice, 3rd
         edition, section 5.10. Means of forecasts: Timmermann, 2006, "Forecast combinations", Handbook of Economic
@@ -45,7 +51,7 @@ def fit_start(table: Table, starts: np.ndarray) -> np.ndarray | None:
     """
     windows, targets = whole_windows(table, starts)
     if not len(windows):
-        return None
+        return None, 0.0
     lookback, horizon = table.task.lookback, table.task.horizon
     series = table.series_of(windows)
     times = table.first[series] + windows + lookback - table.offsets[series]  # of the first target
@@ -61,20 +67,36 @@ def fit_start(table: Table, starts: np.ndarray) -> np.ndarray | None:
     moments = moments.cumsum(axis=0)
     simple = simple_forecasts(lookback, horizon, table.task.season_length)
     scale = np.trace(moments[-1][:lookback, :lookback]) / lookback or 1.0
-    errors = []
+    errors, folds = [], []
     for fold in range(len(cuts)):
         chosen = evenly(np.flatnonzero(judged == fold), MAX_JUDGED_WINDOWS)
         if len(chosen) and moments[fold][lookback, lookback] > 0:
             models = _models(moments[fold], simple, scale)
+            folds.append((models, chosen))
             for _, part in _differences(table, windows[chosen], targets[chosen]):
                 x, y = part[:, : lookback + 1], part[:, lookback + 1 :]
                 errors.append([np.abs(x @ one - y).mean(axis=1) for one in models])  # (models, windows)
     models = _models(moments[-1], simple, scale)
     if not errors:
-        return models[-1].astype("float32")  # nothing to judge by: the mixture of simple forecasts
-    mean = np.concatenate(errors, axis=1).mean(axis=1) + 1e-9
-    shares = (mean / mean.min()) ** -SHARPNESS
-    return np.tensordot(shares / shares.sum(), models, axes=1).astype("float32")
+        # Nothing to judge by: the mixture of simple forecasts, and half of each.
+        return models[-1].astype("float32"), 0.5 if other else 0.0
+    shares, of_other = _by_error(np.concatenate(errors, axis=1).mean(axis=1)), 0.0
+    if other is not None:
+        apart = []  # how far the other forecast lies from the linear one, and the truth
+        for models_then, chosen in folds:
+            chosen = evenly(chosen, MAX_COMPARED_WINDOWS // len(folds))
+            ((_, part),) = _differences(table, windows[chosen], targets[chosen])
+            linear = part[:, : lookback + 1] @ np.tensordot(shares, models_then, axes=1)
+            apart.append([other(windows[chosen], targets[chosen]) - linear, part[:, lookback + 1 :] - linear])
+        way, error = (np.concatenate(one) for one in zip(*apart, strict=True))
+        of_other = _by_error(np.array([np.abs(error - share * way).mean() for share in SHARES])) @ SHARES
+    return np.tensordot(shares, models, axes=1).astype("float32"), float(of_other)
+
+
+def _by_error(errors) -> np.ndarray:
+    """Return shares that sum to 1, larger for those with smaller errors."""
+    shares = ((errors + 1e-9) / (errors.min() + 1e-9)) ** -SHARPNESS
+    return shares / shares.sum()
 
 
 def simple_forecasts(lookback: int, horizon: int, season_length: int | None) -> np.ndarray:

@@ -281,7 +281,14 @@ def _check_text(column, *, is_target, is_name):
         return
     present = column.dropna().astype(str)
     is_number = pd.to_numeric(present, errors="coerce").notna()
-    if is_target or is_number.mean() > 0.5:
+    has_commas = present.str.fullmatch(r"[-+]?\d[\d.]*,[\d.,]*")
+    if is_target or (is_number | has_commas).mean() > 0.5:
+        if has_commas.any():
+            raise ValueError(
+                f"Column {column.name!r} must hold numbers, but holds text with commas, such as "
+                f"{present[has_commas].iloc[0]!r}. Read the file by `pd.read_csv(..., decimal=',')` if these are "
+                "decimal commas, or by `pd.read_csv(..., thousands=',')`."
+            )
         odd = present[~is_number] if not is_number.all() else present
         raise ValueError(
             f"Column {column.name!r} must hold numbers, but holds text, such as {odd.iloc[0] if len(odd) else None!r}. "

@@ -66,7 +66,7 @@ class Windows(keras.utils.PyDataset):
         fitted = task if isinstance(task, Preparation) else None
         task = fitted.task if fitted else task
         layout = fitted.lay_out(frame) if fitted else Layout.of(frame, task)
-        layout = settled(frame, layout, layout.offsets[1:])
+        layout = settled(frame, layout, layout.offsets[1:], padded=short == "pad")
         task = layout.task
         if short == "pad":
             layout = layout.with_room(at_least=task.lookback + task.horizon)
@@ -215,7 +215,7 @@ def split_by_time(
     shares = {"validation": validation, "test": test, "gap": gap}
     layout = Layout.of(frame, task)
     borders = _borders(layout, **shares)
-    layout = settled(frame, layout, borders["train"][1])
+    layout = settled(frame, layout, borders["train"][1], padded=short == "pad")
     task = layout.task
     if short == "pad":
         rows = task.lookback + task.horizon + layout.offsets[1:] - borders["train"][1]

@@ -25,6 +25,7 @@ def plot_history(history: pd.DataFrame, *, ax=None):
     """Draw the loss of each epoch, and mark the best epoch.
 
     The shade between the lines behind the best epoch is overfitting: training rows are still learnt, others no longer.
+    It is drawn where the validation loss rises by a twentieth or more; less is to and fro.
 
     Args:
         history: Table of `train`: column `loss`, and where there are any `val_loss` and `learning_rate`; the index is
@@ -60,7 +61,7 @@ def plot_history(history: pd.DataFrame, *, ax=None):
         ax.plot(losses.index, losses["val_loss"], color=BLUE, linewidth=2, marker=marker, label="validation")
         late = losses.loc[best:]
         grows = late["val_loss"] > late["loss"]
-        if grows.sum() > 1:
+        if grows.sum() > 1 and late["val_loss"].max() > late["val_loss"][best] + 0.05 * abs(late["val_loss"][best]):
             style = {"color": TINTS[-1], "linewidth": 0, "label": "overfitting"}
             ax.fill_between(late.index, late["loss"], late["val_loss"], where=grows, **style)
     ax.plot([best], [losses[watched][best]], "o", color=BLUE if watched == "val_loss" else GREY, markersize=7)

@@ -16,9 +16,9 @@ from rnn_toolkit.training.resumable import ResumableCallback
 
 LINE_SECONDS = 0.2  # between two looks of the line: faster, nobody reads
 DRAW_SECONDS = 1.0  # between two pictures
-DRAW_COST = 50  # and at least so many times what the last one took: 2 % of the training
+DRAW_COST = 10  # and at least so many times what the last one took: a tenth of the training
 # Of the picture: fixed, so that nothing jumps, and drawn in half the time that a layout fitted anew takes.
-MARGINS = {"left": 0.085, "right": 0.895, "bottom": 0.135, "top": 0.84}
+MARGINS = {"left": 0.105, "right": 0.875, "bottom": 0.15, "top": 0.84}
 NOTEBOOK_WIDTH = 120  # characters: a notebook does not say how wide it is
 NOTEBOOKS = ("ipykernel", "google.colab")  # modules of their stdout
 
@@ -128,6 +128,8 @@ class Progress(ResumableCallback):
         if self._rate is not None:
             parts["rate"] = f"rate {self._rate:.3g}"
         if self._is_over:
+            if self._epoch < self.epochs and self._best_epoch is not None and self._epoch > self._best_epoch:
+                parts["note"] = f"no better for {self._epoch - self._best_epoch} epochs"
             parts["time"] = f"took {_clock(perf_counter() - self._began)}"
         elif (left := self._seconds_left()) is not None:
             parts["time"] = f"{_clock(left)} left"
@@ -175,7 +177,7 @@ class LiveCurves(Progress):
     """Show the losses as curves that grow, in a notebook, below the line of `Progress`; elsewhere that line alone.
 
     The picture is that of `plot_history`, one output that is replaced, at most once a second and so seldom that it
-    takes 2 % of the training or less. Put it behind the callback that records the history.
+    takes a tenth of the training or less. Put it behind the callback that records the history.
 
     Args:
         history: Called without arguments, returns the history so far, earlier runs included: the table of `train`.

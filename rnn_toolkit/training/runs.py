@@ -23,6 +23,7 @@ from rnn_toolkit.training.resumable import ResumableCallback
 from rnn_toolkit.training.snapshots import Snapshots, random_state, replacing, set_random_state
 
 SNAPSHOT_SECONDS = 60  # between two snapshots within an epoch
+TWICE_SECONDS = 5.0  # Ctrl-C twice within these means all trainings of a loop, and whatever else runs
 
 
 class Run(keras.callbacks.Callback):
@@ -30,6 +31,11 @@ class Run(keras.callbacks.Callback):
 
     It is the last of the callbacks, so that the others have done with a step or an epoch when it looks.
     """
+
+    pressed, passed_on = (
+        float("-inf"),
+        False,
+    )  # when Ctrl-C was last pressed, in whichever run; whether it ends them all
 
     def __init__(self, epochs, *, steps):
         super().__init__()
@@ -94,8 +100,11 @@ class Run(keras.callbacks.Callback):
         """Turn Ctrl-C and SIGTERM into a stop behind the step, where all of the state belongs together."""
 
         def tell(number, frame):
-            if number == signal.SIGINT and self._signal is not None:  # the second Ctrl-C waits for nothing
-                raise KeyboardInterrupt
+            if number == signal.SIGINT:
+                Run.pressed, last = time.monotonic(), Run.pressed
+                self.passed_on = Run.pressed - last < TWICE_SECONDS
+                if self.passed_on or self._signal is not None:  # the second Ctrl-C waits for nothing
+                    raise KeyboardInterrupt
             self._signal = number
 
         numbers = (signal.SIGINT,) if self._snapshots is None else (signal.SIGINT, signal.SIGTERM)

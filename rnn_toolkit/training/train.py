@@ -50,8 +50,9 @@ def train(
     With a `run_dir` nothing is lost: whatever stopped a training, the same call goes on, and ends where it would have
     ended (bit for bit on a CPU). A finished run returns its history at once; with more `epochs` it goes on from there,
     also if it stopped early.
-    Ctrl-C, the notebook's stop button and an error all leave the model at its best weights; SIGTERM writes a snapshot
-    before the process ends.
+    Ctrl-C, the notebook's stop button and an error all leave the model at its best weights. Pressed once, training ends
+    and the code behind it goes on; pressed twice within five seconds, it is a `KeyboardInterrupt` as usual. SIGTERM
+    writes a snapshot before the process ends.
 
     Works on any compiled Keras model and any data that Keras takes. A `tf.data.Dataset` cannot be put back to a step,
     so its runs go on from the beginning of an epoch, and a shuffled one in another order; a warning says so. Data are
@@ -173,6 +174,8 @@ def train(
             )
         except KeyboardInterrupt:
             run.leave("stopped" if run_dir is None else "stopped; the same call goes on")
+            if run.passed_on:
+                raise
         except BaseException as error:
             run.leave(f"stopped by {type(error).__name__}")
             if run.epoch or run.step:

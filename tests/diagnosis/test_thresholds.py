@@ -10,7 +10,7 @@ from rnn_toolkit.diagnosis.findings import CHECKS
 from rnn_toolkit.diagnosis.thresholds import LIMITS, SOURCES, THRESHOLDS, limits
 
 FOLDER = Path(thresholds.__file__).parent
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "source" / "06_why_does_it_not_learn.py"
+PAGE = Path(__file__).parents[2] / "notebooks" / "findings.md"
 
 
 def test_every_check_has_its_limits_and_every_row_of_limits_its_check():
@@ -18,8 +18,8 @@ def test_every_check_has_its_limits_and_every_row_of_limits_its_check():
     assert set(CHECKS) == set(LIMITS)
 
 
-def test_every_check_has_its_section_in_the_notebook_in_the_same_order():
-    sections = re.findall(r"^# ### (.+)$", NOTEBOOK.read_text(encoding="utf-8"), re.MULTILINE)
+def test_every_check_has_its_section_on_the_page_of_findings_in_the_same_order():
+    sections = re.findall(r"^### (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert sections == list(LIMITS)
 
 

@@ -93,6 +93,18 @@ def test_the_highway_can_start_from_a_fitted_linear_model():
     assert np.asarray(highway(numbers([3, 5])))[0, :, 0].tolist() == [7.5]
 
 
+class Sevens(keras.layers.Layer):
+    """Stands in for a forecaster that says 6, 7 or 8."""
+
+    def call(self, inputs):
+        return keras.ops.ones_like(inputs[:, :1, :1, None]) * np.array([6.0, 7.0, 8.0], "float32")
+
+
+def test_a_partner_has_its_share_of_the_linear_forecast():
+    highway = LinearHighway(Zeros((1, 1)), horizon=1, num_targets=1, partner=Sevens(), share=0.25)
+    assert float(highway(np.array([[[1.0], [3.0]]]))[0, 0, 0]) == 4.0  # 0.75 * 3 + 0.25 * 7
+
+
 def test_the_highway_serves_every_target_and_every_quantile():
     highway = LinearHighway(Zeros((2, 2, 3)), horizon=2, num_targets=2)
     outputs = np.asarray(highway(np.array([[[1.0, 5.0, 0.0], [2.0, 6.0, 0.0]]])))

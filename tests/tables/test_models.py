@@ -36,6 +36,18 @@ def test_a_forecaster_is_a_compiled_sequential_from_raw_windows_to_raw_forecasts
     assert (model.input_shape, model.output_shape) == ((None, 12, 2), (None, 4, 1))
 
 
+def test_the_pretrained_forecaster_takes_part_on_few_rows_and_lies_in_the_file(tmp_path):
+    train = windows(rows=16)  # one window, by which nothing can be judged
+    model = build_forecaster(train)
+    highway = raw_units_of(model).core
+    assert highway.share == 0.5 and not highway.partner.trainable_variables
+    model.save(tmp_path / "x.keras")
+    loaded = keras.saving.load_model(tmp_path / "x.keras", compile=False)
+    np.testing.assert_allclose(loaded(train[0][0]), model(train[0][0]), rtol=1e-6)
+    for other in (build_forecaster(windows(rows=16, observed="heat")), build_forecaster(train, normalization=None)):
+        assert raw_units_of(other).core.partner is None
+
+
 def test_several_targets_come_out_side_by_side_each_in_its_units(of_quantiles):
     train, model = of_quantiles
     outputs = np.asarray(model(train.to_arrays()[0]))[..., 1]

@@ -330,6 +330,15 @@ def test_text_in_a_numeric_column_is_shown(role):
         table_of(frame, task)
 
 
+@pytest.mark.parametrize("role", ["target", "known", "observed"])
+@pytest.mark.parametrize("texts", [["316,1", "317", None, "1.318,5"], ["1,316", "1,317", "-1,318.5", "9"]])
+def test_numbers_with_commas_are_read_otherwise_not_taken_for_words_or_missing_values(role, texts):
+    frame = pd.DataFrame({"load": range(4), "wind": texts})
+    task = ForecastTask("wind", 1, 1) if role == "target" else ForecastTask("load", 1, 1, **{role: "wind"})
+    with pytest.raises(ValueError, match=rf"text with commas, such as '{texts[0]}'.*read_csv\(\.\.\., decimal=','\)"):
+        table_of(frame, task)
+
+
 def test_numbers_written_as_text_are_shown():
     with pytest.raises(ValueError, match=r"'load' must hold numbers, but holds text, such as '1'.*pd\.to_numeric"):
         table_of(pd.DataFrame({"load": ["1", "2", "3"]}), ForecastTask("load", 1, 1))

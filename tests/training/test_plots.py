@@ -53,6 +53,10 @@ def test_history_shades_overfitting_only_where_validation_is_worse_behind_the_be
     assert plot_history(epochs(loss=[4.0, 3.0, 2.0], val_loss=[3.5, 2.5, 1.5])).collections[:] == []
 
 
+def test_history_does_not_call_to_and_fro_overfitting():
+    assert plot_history(epochs(loss=[4.0, 3.0, 2.0, 1.0], val_loss=[5.0, 3.5, 3.6, 3.67])).collections[:] == []
+
+
 def test_history_is_logarithmic_from_a_tenfold_range_on():
     assert plot_history(epochs(loss=[10.0, 1.0])).get_yscale() == "log"
     assert plot_history(epochs(loss=[9.9, 1.0])).get_yscale() == "linear"

@@ -32,6 +32,12 @@ from benchmarks.resume import (
 )
 
 
+@pytest.fixture(autouse=True)
+def each_press_by_itself(monkeypatch):
+    """Let no press of Ctrl-C count as the second one of a test before."""
+    monkeypatch.setattr("rnn_toolkit.training.runs.TWICE_SECONDS", 0)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def quick():
     """Leave out what pays for longer trainings only."""

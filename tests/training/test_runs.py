@@ -22,6 +22,12 @@ from rnn_toolkit.training.snapshots import Snapshots
 on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="reads tf.data")
 
 
+@pytest.fixture(autouse=True)
+def each_press_by_itself(monkeypatch):
+    """Let no press of Ctrl-C count as the second one of a test before."""
+    monkeypatch.setattr("rnn_toolkit.training.runs.TWICE_SECONDS", 0)
+
+
 @pytest.fixture(scope="module")
 def data():
     generator = np.random.default_rng(0)
@@ -239,6 +245,15 @@ def test_ctrl_c_ends_training_cleanly_and_the_same_call_goes_on(data, tmp_path, 
     assert history.index.tolist() == [0] and signal.getsignal(signal.SIGINT) is before
     assert Snapshots(tmp_path / "snapshots").read()["step"] == 3
     assert_identical(run(tmp_path, data), whole)
+
+
+def test_ctrl_c_twice_ends_a_loop_of_trainings_and_once_only_the_one_that_runs(data, monkeypatch):
+    monkeypatch.setattr(runs, "TWICE_SECONDS", 60)
+    monkeypatch.setattr(runs.Run, "pressed", float("-inf"))
+    options = {"epochs": 2, "batch_size": 8, "callbacks": [interrupting(signal.SIGINT)], "progress": None}
+    assert train(as_new(0), data, data, **options).index.tolist() == [0]
+    with pytest.raises(KeyboardInterrupt):
+        train(as_new(1), data, data, **options)
 
 
 def test_the_line_says_that_the_same_call_goes_on(data, tmp_path, capsys, monkeypatch):
