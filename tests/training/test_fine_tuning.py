@@ -352,3 +352,13 @@ def test_a_model_of_another_kind_has_no_layer_on_top():
 
     with pytest.raises(TypeError, match="must be Sequential or functional"):
         replace_head(Own(), keras.layers.Dense(2))
+
+
+def test_training_that_only_harms_changes_nothing():
+    model = stack()
+    x, _ = arrays()
+    data, validation = (x, np.full((8, 1), 100.0)), (x, model.predict(x, verbose=0))
+    before = model.get_weights()
+    history = fine_tune(model, data, validation, epochs=1, learning_rate=0.1, schedule=None, progress=None)
+    assert history["val_loss"].idxmin() == 0  # as it began, it fits them exactly
+    assert all(same(model.get_weights(), before))
