@@ -7,7 +7,7 @@
 # training tells. You teach a network to add two numbers that lie ever farther apart, let rows come in by difficulty,
 # and at the end make a network that knows five digits learn five others from a handful of examples.
 #
-# About 6 minutes on two CPU cores.
+# Words in blue are explained in the [glossary](glossary.md). About 6 minutes on two CPU cores.
 
 # %%
 import keras
@@ -130,6 +130,7 @@ paced.round(3)
 #
 # ## Five digits more, from a handful of examples
 #
+# This is [transfer](glossary.md#transfer).
 # A network that has learnt to tell 0 to 4 apart has seen strokes and curves. `rt.replace_head` keeps its layers and
 # puts a new head on top, for 5 to 9; `rt.fine_tune` trains the head first, then the layers below at lower rates. Beside
 # it: the same network from scratch, and a linear model, on the same few examples.
