@@ -133,9 +133,9 @@ f"{len(found)} trials, {(found['state'] == 'pruned').sum()} of them stopped earl
 # ## What each recommendation brings
 #
 # Books recommend cells, initialisers, dropout on the inputs and between the steps, layer normalisation, weight decay,
-# schedules and clipping. Each is one argument of Keras or of these helpers. Here every one is changed alone, with the
-# learning rate that the search found, and trained with several seeds. `spread` is how far luck alone moves the result:
-# a difference that is not clearly larger says nothing.
+# schedules and [clipping](glossary.md#clipping). Each is one argument of Keras or of these helpers. Here every one is
+# changed alone, with the learning rate that the search found, and trained with several seeds. `spread` is how far luck
+# alone moves the result: a difference that is not clearly larger says nothing.
 
 # %%
 common = {"units": 32, "rate": best["rate"]}

@@ -129,6 +129,7 @@ paced.round(3)
 #
 # ## Five digits more, from a handful of examples
 #
+# This is [transfer](glossary.md#transfer).
 # A network that has learnt to tell 0 to 4 apart has seen strokes and curves. `rt.replace_head` keeps its layers and
 # puts a new head on top, for 5 to 9; `rt.fine_tune` trains the head first, then the layers below at lower rates. Beside
 # it: the same network from scratch, and a linear model, on the same few examples.
