@@ -82,14 +82,15 @@ def fit_start(table: Table, starts: np.ndarray, other: Callable | None = None) -
         return models[-1].astype("float32"), 0.5 if other else 0.0
     shares, of_other = _by_error(np.concatenate(errors, axis=1).mean(axis=1)), 0.0
     if other is not None:
-        apart = []  # how far the other forecast lies from the linear one, and the truth
-        for models_then, chosen in folds:
-            chosen = evenly(chosen, MAX_COMPARED_WINDOWS // len(folds))
+        places = [evenly(chosen, MAX_COMPARED_WINDOWS // len(folds)) for _, chosen in folds]
+        linear, truth = [], []
+        for (then, _), chosen in zip(folds, places, strict=True):
             ((_, part),) = _differences(table, windows[chosen], targets[chosen])
-            linear = part[:, : lookback + 1] @ np.tensordot(shares, models_then, axes=1)
-            apart.append([other(windows[chosen], targets[chosen]) - linear, part[:, lookback + 1 :] - linear])
-        way, error = (np.concatenate(one) for one in zip(*apart, strict=True))
-        of_other = _by_error(np.array([np.abs(error - share * way).mean() for share in SHARES])) @ SHARES
+            linear.append(part[:, : lookback + 1] @ np.tensordot(shares, then, axes=1))
+            truth.append(part[:, lookback + 1 :])
+        linear, truth, places = map(np.concatenate, (linear, truth, places))
+        way = other(windows[places], targets[places]) - linear  # all at once, as a network is compiled for each number
+        of_other = _by_error(np.array([np.abs(linear + share * way - truth).mean() for share in SHARES])) @ SHARES
     return np.tensordot(shares, models, axes=1).astype("float32"), float(of_other)
 
 
