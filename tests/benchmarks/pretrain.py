@@ -119,14 +119,13 @@ def train(options):
     model.compile(optimizer, loss=ScaledPinball(QUANTILES))
     start = time.time()
     callbacks = [rt.callbacks.BestModel("val_loss")]
-    history = rt.train(
-        model, data, held_out, epochs=options.epochs, run_dir=options.run_dir, callbacks=callbacks, progress=None
-    )
+    until = options.until or options.epochs
+    history = rt.train(model, data, held_out, epochs=until, run_dir=options.run_dir, callbacks=callbacks, progress=None)
     print(history.tail(40).to_string(), f"{time.time() - start:.0f} s")
 
 
 def ship(options):
-    rt.load_best(options.run_dir).save(FILE, include_optimizer=False)
+    keras.saving.load_model(f"{options.run_dir}/best.keras", compile=False).save(FILE)  # without the optimizer's state
     print(f"{FILE}: {FILE.stat().st_size / 1e6:.2f} MB")
 
 
@@ -188,6 +187,7 @@ if __name__ == "__main__":
     one = commands.add_parser("train")
     one.add_argument("--run-dir", required=True)
     one.add_argument("--epochs", type=int, default=30)
+    one.add_argument("--until", type=int, help="stop after this epoch, though the schedule is for more")
     one.add_argument("--batches", type=int, default=100)
     one.add_argument("--batch-size", type=int, default=128)
     one.add_argument("--units", type=int, default=96)
