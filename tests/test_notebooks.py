@@ -32,6 +32,7 @@ SMALL: dict[str, dict[str, object]] = {
     "09_tune_it": {"trials": 3, "epochs": 1, "seeds": 1},
     "10_teach_it_in_steps": {"epochs": 1, "length": 12, "rows": 64},
     "11_put_the_capitals_back": {"epochs": 2},
+    "12_few_rows": {"epochs": 2},
     "template_your_table": {"epochs": 2},
 }
 
