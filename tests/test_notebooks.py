@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -252,7 +253,14 @@ def test_a_failing_and_an_endless_notebook_are_caught(builder, tiny, tmp_path):
         execute(notebook, tmp_path, 10)
 
 
-def test_the_set_up_fetches_the_toolkit_in_colab_only(builder, tiny, tmp_path, monkeypatch):
+@pytest.fixture
+def own_style():
+    """Keep what the set-up says of pictures from other tests."""
+    with matplotlib.rc_context():
+        yield
+
+
+def test_the_set_up_fetches_the_toolkit_in_colab_only(builder, tiny, tmp_path, monkeypatch, own_style):
     builder.main([])
     set_up = "".join(json.loads(tiny.read_text())["cells"][1]["source"])
     commands = []

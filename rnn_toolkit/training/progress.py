@@ -230,7 +230,7 @@ class LiveCurves(Progress):
         watched = history.get("val_loss", history.get("loss", pd.Series(dtype=float)))
         if "loss" not in history or not watched.map(math.isfinite).any():
             return  # nothing to draw yet
-        figure, image = self._figure(figsize=(9, 4)), io.BytesIO()
+        figure, image = self._figure(figsize=(9, 4), layout="none"), io.BytesIO()
         figure.subplots_adjust(**MARGINS)
         plot_history(history, ax=figure.add_subplot())
         figure.savefig(image, format="png")
