@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import nnls
+from scipy.optimize import lsq_linear
 
 from rnn_toolkit.tables.baselines import evenly, whole_windows
 from rnn_toolkit.tables.table import Table
@@ -182,11 +182,14 @@ def _mixture(moments, simple) -> np.ndarray:
     sizes, axes = np.linalg.eigh(gram)
     roots = np.sqrt(np.maximum(sizes, 1e-9 * sizes[-1] + 1e-30))
     once = 100 * roots[-1]  # so heavy that the shares sum to 1
-    shares, _ = nnls(
+    # Not `nnls`, which some versions of SciPy give up where forecasts are alike.
+    shares = lsq_linear(
         np.concatenate([roots[:, None] * axes.T, np.full((1, len(simple)), once)]),
         np.append(axes.T @ along / roots, once),
-        maxiter=100 * len(simple),
-    )
+        bounds=(0, np.inf),
+        method="bvls",
+        max_iter=100 * len(simple),
+    ).x
     best = np.argsort(gram.diagonal() - 2 * along, kind="stable")[:5]
     shares /= 2 * shares.sum()
     shares[best] += 0.5 / len(best)
