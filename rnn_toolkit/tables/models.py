@@ -24,7 +24,7 @@ from rnn_toolkit.tables.pretrained import load_forecaster
 from rnn_toolkit.tables.starts import fit_start
 from rnn_toolkit.tables.windows import Windows
 
-MOST_STEPS = 300_000  # windows times look-back up to which the pretrained forecaster takes part: seconds an epoch
+MOST_STEPS = 50_000  # windows times look-back up to which the pretrained forecaster takes part: half a second an epoch
 LEAST_SHARE = 0.1  # of the pretrained forecaster; with less it is left out
 LOSSES = {"mae": ScaledAbsoluteError, "mse": ScaledSquaredError}
 
