@@ -80,8 +80,9 @@ ax.axhline(adding["always 1"], color="0.7", linestyle=":")
 ax.set(xlabel="epoch", ylabel="loss on the longest sequences")
 
 # %% [markdown]
-# The dotted line is the answer 1. A curve that leaves it has found the marks. With other seeds the curves move, so
-# before you believe a difference, train several: `rt.compare` does it in a line, see the notebook before this one.
+# The dotted line is the answer 1. A curve that leaves it has found the marks. In our run plain training was best, easy
+# first close behind, and hard first far off. With other seeds the curves move, so before you believe a difference,
+# train several: `rt.compare` does it in a line, see the notebook before this one.
 #
 # ## At a pace: rows that come in by difficulty
 #
@@ -163,8 +164,9 @@ accuracies = pd.Series(
 accuracies.round(3)
 
 # %% [markdown]
-# Compare the first two rows: that is what was carried over. The third is what a linear model makes of the same
-# examples; where few rows are all there is, it is often hard to beat, and it belongs in the table.
+# Compare the first two rows: that is what was carried over. Here it is nothing (0.82 and 0.85 in our run): five digits
+# of eight rows teach little that helps with the other five. The linear model, on the same examples, has 0.93: where few
+# rows are all there is, it is often hard to beat, and it belongs in the table.
 #
 # ## Try next
 #
@@ -175,5 +177,5 @@ accuracies.round(3)
 # %%
 assert np.isfinite(adding).all() and np.isfinite(paced).all()
 assert tuned["stage"].tolist() == sorted(tuned["stage"])
-assert accuracies.between(0, 1).all()
+assert accuracies["logistic regression"] > 0.5, accuracies
 assert not np.shares_memory(pupil.get_weights()[0], teacher.get_weights()[0])

@@ -108,8 +108,8 @@ table[["MAE", "MASE", "sMAPE", "coverage_80"]].sort_values("MAE").round(3)
 #
 # ## Where it does not help
 #
-# Sunspots have a cycle of about eleven years that is not quite regular. It is no season of the calendar, so the
-# network is told of none, and its trends and levels say little about the next two years.
+# Sunspots have a cycle of about eleven years that is not quite regular. Told of it, the network still expects the next
+# cycle where the last ones had it.
 
 # %%
 sunspots = rt.datasets.load_sunspots()

@@ -36,6 +36,7 @@ class Case:
         validation_data: Likewise, or `None`.
         history: Table of `train`, a row per epoch, or `None` before training.
         limits: What `thresholds.limits` returns.
+        start: Validation loss of the model as it came, where the history knows it.
     """
 
     model: keras.Model
@@ -43,6 +44,7 @@ class Case:
     validation_data: object | None
     history: pd.DataFrame | None
     limits: dict[str, float]
+    start: float = np.inf
 
     # Data.
 

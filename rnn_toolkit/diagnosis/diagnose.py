@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 
 import keras
+import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import nearest
@@ -66,8 +67,8 @@ def diagnose(
     from tqdm import tqdm  # here, so that importing the package stays quick
 
     check_ready(model, purpose="A diagnosis")
-    history = _checked_history(history, model)
-    case = Case(model, train, validation, history, limits(thresholds))
+    history, start = _checked_history(history, model)
+    case = Case(model, train, validation, history, limits(thresholds), start)
     case.batches  # noqa: B018 - data that cannot be read end here
     missing = {
         "validation": "no validation data" if validation is None else "",
@@ -104,10 +105,10 @@ def _in_a_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(text.split())[:200]}"
 
 
-def _checked_history(history, model) -> pd.DataFrame | None:
-    """Return a history as a table, or say why it cannot be one of this model."""
+def _checked_history(history, model) -> tuple[pd.DataFrame | None, float]:
+    """Return a history as a table, and the validation loss before it, or say why it cannot be one of this model."""
     if history is None:
-        return None
+        return None, np.inf
     history = getattr(history, "history", history)
     if isinstance(history, dict):
         history = pd.DataFrame(history, index=pd.RangeIndex(1, 1 + len(next(iter(history.values()), []))))
@@ -116,8 +117,9 @@ def _checked_history(history, model) -> pd.DataFrame | None:
             f"`history` must be the table of `rt.train`, or what `model.fit` returned. Received: "
             f"{type(history).__name__}."
         )
-    if history.index.name == "epoch":
-        history = history.drop(index=0, errors="ignore")  # the model as it came has no training loss
+    start = np.inf
+    if history.index.name == "epoch" and 0 in history.index:  # the model as it came, which has no training loss
+        start, history = history.loc[0].get("val_loss", np.inf), history.drop(index=0)
     if "loss" not in history or not len(history):
         raise ValueError(
             f"`history` has no losses: {len(history)} rows, columns {list(history)}. Pass what `rt.train` returned."
@@ -130,4 +132,4 @@ def _checked_history(history, model) -> pd.DataFrame | None:
             f"`history` is of another model: it tells of a layer {strange[0]!r}, which {model.name!r} does not have."
             f"{nearest(strange[0], own)} Pass the history of this very model."
         )
-    return history
+    return history, start

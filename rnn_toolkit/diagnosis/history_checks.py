@@ -223,9 +223,9 @@ def _watched(case: Case) -> str:
 
 
 def _is_falling(case: Case) -> bool:
-    """Return whether the loss fell on at its end, by a good part of all that it fell."""
+    """Return whether the loss fell on at its end, by a good part of all that it fell, below where the model began."""
     values = case.history[_watched(case)].dropna().to_numpy("float64")
-    if len(values) < 2 or not np.isfinite(values).all():
+    if len(values) < 2 or not np.isfinite(values).all() or (_watched(case) == "val_loss" and values[-1] >= case.start):
         return False
     late = max(len(values) // 5, 1)
     before, after = values[:-late].min(), values[-late:].min()

@@ -4,6 +4,7 @@ A model's first layer knows how to read what people have: its method `batches` r
 `BucketedBatches`, `reads` says of what, and `for_steps` names the function for models that label each step instead.
 """
 
+import contextlib
 import logging
 from collections.abc import Iterable
 
@@ -81,7 +82,14 @@ def check_num_axes(model, num_axes, what, other):
 
 
 def outputs_of(model, batches) -> list[np.ndarray]:
-    """Return what a model makes of each batch; without the warning that would fill the page.
+    """Return what a model makes of each batch."""
+    with each_model_compiled():
+        return [model.predict_on_batch(x) for (x,) in batches]
+
+
+@contextlib.contextmanager
+def each_model_compiled():
+    """Keep away a warning that would fill the page.
 
     A model is compiled anew for new widths of its batches, twice at most. TensorFlow counts that together with other
     models, and takes a few that are asked in a row for one that never stops compiling.
@@ -89,7 +97,7 @@ def outputs_of(model, batches) -> list[np.ndarray]:
     logger = logging.getLogger("tensorflow")
     logger.addFilter(_is_not_about_tracing)
     try:
-        return [model.predict_on_batch(x) for (x,) in batches]
+        yield
     finally:
         logger.removeFilter(_is_not_about_tracing)
 

@@ -13,6 +13,7 @@ import pandas as pd
 from utilsforecast import losses
 
 from rnn_toolkit._checks import has_columns, one_of
+from rnn_toolkit.networks.recognition import each_model_compiled
 from rnn_toolkit.tables.baselines import BASELINES, baseline_forecasts, mase_scales
 from rnn_toolkit.tables.intervals import bounds_of, levels_of
 from rnn_toolkit.tables.layers import raw_units_of
@@ -241,7 +242,8 @@ def _predict(model, windows, levels) -> dict[str, np.ndarray]:
     """Return the model's forecasts by column name, each `(windows, horizon, targets)` float32."""
     task, starts, layer = windows.task, windows.starts, raw_units_of(model, required=False)
     quantiles = None if layer is None else layer.quantiles
-    outputs = model.predict(Windows.of_table(windows.table, starts, batch_size=256), verbose=0)
+    with each_model_compiled():
+        outputs = model.predict(Windows.of_table(windows.table, starts, batch_size=256), verbose=0)
     shape = (len(starts), task.horizon, len(task.target)) + ((len(quantiles),) if quantiles else ())
     allowed = [shape] if quantiles else [shape, (len(starts), task.horizon * len(task.target))]
     received = getattr(outputs, "shape", type(outputs).__name__)

@@ -13,6 +13,7 @@ from rnn_toolkit._checks import check_share, whole_number
 from rnn_toolkit.training import train as training
 from rnn_toolkit.training.callbacks import default_callbacks
 from rnn_toolkit.training.feeding import Arrays, checked
+from rnn_toolkit.training.fine_tuning import joined
 from rnn_toolkit.training.resumable import NoteInterrupt
 
 
@@ -86,11 +87,10 @@ def train_curriculum(
             callbacks=[*chosen, stop := NoteInterrupt()],
             progress=progress,
         )
-        histories.append(history.loc[int(stage > 1) :].assign(stage=stage))
+        histories.append(history.assign(stage=stage))
         if stop.asked:
             break
-    history = pd.concat(histories)
-    return history.set_index(pd.RangeIndex(len(history), name="epoch") + int(0 not in histories[0].index))
+    return joined(histories)
 
 
 class PacedBatches(Arrays):

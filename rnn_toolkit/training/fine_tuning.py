@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-import numpy as np
 import pandas as pd
 
-from rnn_toolkit._checks import one_of, whole_number
+from rnn_toolkit._checks import whole_number
 from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.pooling import MaskedPooling
 from rnn_toolkit.networks.recurrent import NORMALIZERS
@@ -71,6 +70,7 @@ def fine_tune(
             schedule cannot know its steps, or what `train` raises.
 
     Example:
+        >>> import numpy as np
         >>> layers = [keras.layers.SimpleRNN(2), keras.layers.Dense(1)]
         >>> model = keras.Sequential([keras.Input((3, 1)), *layers])
         >>> model.compile(loss="mse")
@@ -95,7 +95,7 @@ def fine_tune(
     num_steps = None if schedule in (None, "constant") else _num_steps(train, batch_size)
     settings = model.get_compile_config()
     layers, fixed = _trainability(model)
-    histories, best = [], (np.inf, None)
+    histories = []
     try:
         for stage in range(1 if epochs_per_stage else len(groups), len(groups) + 1):
             _put_back(layers, fixed)
@@ -121,40 +121,42 @@ def fine_tune(
                 callbacks=[*(chosen if callbacks is None else callbacks), stop],
                 progress=progress,
             )
-            histories.append(
-                history.loc[int(bool(histories)) :].assign(stage=stage)
-            )  # the start of one ended that before
-            if callbacks is None and "val_loss" in history and history["val_loss"].min() < best[0]:
-                best = history["val_loss"].min(), [np.array(weight) for weight in model.get_weights()]
+            histories.append(history.assign(stage=stage))
             if stop.asked:
                 break
     finally:
-        if best[1] is not None:
-            model.set_weights(best[1])
         _put_back(layers, fixed)
         _compile(model, settings)
-    history = pd.concat(histories)
-    return history.set_index(pd.RangeIndex(len(history), name="epoch") + histories[0].index[0])
+    return joined(histories)
 
 
-def replace_head(
-    model: keras.Model, head: keras.Layer | Sequence[keras.Layer], *, above: str | None = None
-) -> keras.Model:
+def joined(histories: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the histories of stages as one, without the starts of all but the first: there the stage before ended.
+
+    Example:
+        >>> first, second = (pd.DataFrame({"val_loss": [2.0, 1.0]}, index=[0, 1]) for _ in range(2))
+        >>> joined([first, second]).index.tolist()
+        [0, 1, 2]
+    """
+    history = pd.concat([histories[0], *(one.loc[1:] for one in histories[1:])])
+    return history.set_index(pd.RangeIndex(len(history), name="epoch") + int(0 not in histories[0].index))
+
+
+def replace_head(model: keras.Model, head: keras.Layer | Sequence[keras.Layer]) -> keras.Model:
     """Build a model that begins as a trained one does, with new layers on top; train it with `fine_tune`.
 
-    The layers below are copied with their weights; the trained model stays as it is.
+    The layers below the last one that has weights are copied with theirs; the trained model stays as it is.
 
     Args:
         model: A trained `keras.Sequential` or functional model.
         head: The new layers, or one.
-        above: Name of the highest layer to keep; `None` keeps those below the last one that has weights.
 
     Returns:
         The new model, of the same kind, to be compiled.
 
     Raises:
         TypeError: If the model is of another kind.
-        ValueError: If there is no such layer, none is left to keep, or the head does not fit.
+        ValueError: If no layer is left to keep, or the head does not fit.
 
     Example:
         >>> layers = [keras.layers.GRU(4, name="reader"), keras.layers.Dense(9, activation="softmax")]
@@ -167,11 +169,7 @@ def replace_head(
         raise TypeError(f"`model` must be Sequential or functional. Received: {type(model).__name__}.")
     head = [head] if isinstance(head, keras.Layer) else list(head)
     names = [layer.name for layer in model.layers]
-    if above is None:
-        place = max((place for place, layer in enumerate(model.layers) if layer.weights), default=0) - 1
-    else:
-        one_of(above, "above", names)
-        place = names.index(above)
+    place = max((place for place, layer in enumerate(model.layers) if layer.weights), default=0) - 1
     if place < 0 or isinstance(model.layers[place], keras.layers.InputLayer):
         raise ValueError(
             f"Model {model.name!r} has no layer below its head; its layers are: {', '.join(names)}. Build a new "

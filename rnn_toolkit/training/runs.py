@@ -32,10 +32,8 @@ class Run(keras.callbacks.Callback):
     It is the last of the callbacks, so that the others have done with a step or an epoch when it looks.
     """
 
-    pressed, passed_on = (
-        float("-inf"),
-        False,
-    )  # when Ctrl-C was last pressed, in whichever run; whether it ends them all
+    pressed = -math.inf  # when Ctrl-C was last pressed, in whichever run
+    passed_on = False  # whether it ends all of them
 
     def __init__(self, epochs, *, steps):
         super().__init__()

@@ -54,6 +54,14 @@ def test_a_loss_that_still_falls_was_stopped_too_early():
     assert history_checks.stopped_too_early(trained_case(settled)) is None
 
 
+def test_a_training_that_did_not_reach_its_start_was_not_stopped_too_early():
+    case = trained_case(falling(1, 0.5))
+    case.start = 0.6
+    assert history_checks.stopped_too_early(case) is not None
+    case.start = 0.4  # as of a forecaster that starts at the best linear model
+    assert history_checks.stopped_too_early(case) is None
+
+
 def test_a_rate_far_above_the_range_test_is_named():
     columns = {"learning_rate": 0.5, "update_ratio/memory": 0.2}
     finding = history_checks.learning_rate_too_high(trained_case(falling(1, 1, **columns)))

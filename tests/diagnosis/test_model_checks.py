@@ -116,3 +116,13 @@ def test_a_batch_that_is_not_learnt_is_named():
     finding = model_checks.one_batch(trained_case({"loss": [1.0]}, overfits=False))
     assert "on one batch alone, the loss went from 1 to 0.95" in finding.evidence
     assert model_checks.one_batch(trained_case({"loss": [1.0]}, overfits=True)) is None
+
+
+def test_a_small_forecaster_of_ours_that_learns_half_a_batch_is_not_warned_of(monkeypatch):
+    case = trained_case({"loss": [1.0]}, overfits=False)
+    case.overfit.attrs["final"] = 0.45
+    assert model_checks.one_batch(case).severity == "warning"
+    monkeypatch.setattr(type(case), "rescales", True)
+    assert model_checks.one_batch(case).severity == "note"
+    case.overfit.attrs["final"] = 0.55
+    assert model_checks.one_batch(case).severity == "warning"
