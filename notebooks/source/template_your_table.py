@@ -64,7 +64,7 @@ rt.diagnose(model, train, validation, history=history)
 # %% [markdown]
 # - **The folder holds another run**: you changed the table or a length. Give `run_dir` a new name.
 # - **A finding**: read the first one, do what its remedy says, and train again in a new `run_dir`. Why it is a finding
-#   is told in [notebook 06](06_why_does_it_not_learn.ipynb).
+#   is told in [notebook 11](11_why_does_it_not_learn.ipynb).
 
 # %%
 scores = rt.score(rt.backtest(model, test))

@@ -40,7 +40,7 @@ def check(name: str, *, needs: str = "") -> Callable[[Callable], Callable]:
 
     Args:
         name: Its name in the table of findings. Its row in `thresholds.LIMITS` says when it comes, and its limits; its
-            section in notebook 06 says what it means.
+            section in notebook 11 says what it means.
         needs: What it cannot do without: "validation", "history" or "recurrent layers".
     """
 

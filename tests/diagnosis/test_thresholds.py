@@ -1,4 +1,4 @@
-"""One list of checks: the functions, their limits, and what notebook 06 says of each."""
+"""One list of checks: the functions, their limits, and what notebook 11 says of each."""
 
 import re
 from pathlib import Path

@@ -147,7 +147,7 @@ blind[["MAE", "MASE"]].round(3)
 # ## What to try next
 #
 # - A long table of many series: a column of words names the series, and each is forecast by itself.
-# - Notebook 01 for a table of your own with enough rows, notebook 02 for many series and other columns.
+# - Notebook 01 for a table of your own with enough rows, notebook 03 for many series and other columns.
 
 # %%
 assert len(shown) == 2 * horizon and shown.index[0] > known.index[-1]
