@@ -9,7 +9,10 @@ import pandas as pd
 from rnn_toolkit.tables.layout import Layout
 
 CYCLES = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "year": 31_557_600}  # seconds
-LOOKBACK_SEASONS = 3  # to tell a trend from a season takes two, and a third steadies both
+PADDED_HORIZONS = 6  # padded series give a window however short they are: look back at two horizons
+# Two tell a trend from a season, and a third steadies both. On five seasonal tables of the benchmark, without their last
+# part, five were better than three on four, by up to a quarter, and 2 % worse on one.
+FEW_SEASONS, LOOKBACK_SEASONS = 3, 5
 
 
 def settled(frame: pd.DataFrame, layout: Layout, ends: np.ndarray, *, padded: bool) -> Layout:
@@ -31,7 +34,8 @@ def settled(frame: pd.DataFrame, layout: Layout, ends: np.ndarray, *, padded: bo
         season = _season_length(frame, layout, ends)
     if lookback is None:
         shared = task.horizon * (len(layout.names) > 1)  # many series have windows enough together
-        lookback = lookback_for(rows + shared, task.horizon, season)
+        least = PADDED_HORIZONS * task.horizon if padded else 0
+        lookback = lookback_for(max(rows + shared, least), task.horizon, season)
     name = "no season" if season in (None, 1) else f"a season of {season} rows"
     sys.stdout.write(f"Chosen from {rows} training rows: {name}, a look-back of {lookback} rows.\n")
     return dataclasses.replace(layout, task=dataclasses.replace(task, lookback=lookback, season_length=season))
@@ -40,18 +44,19 @@ def settled(frame: pd.DataFrame, layout: Layout, ends: np.ndarray, *, padded: bo
 def lookback_for(rows: int, horizon: int, season_length: int | None) -> int:
     """Return how much of the past to show, in rows.
 
-    That is three seasons, and as many as the horizon has, or fewer where the rows would not last for as many training
-    windows as the horizon has steps; without a season twice the horizon and at least 24, but no more than a third of
-    the rows.
+    That is five seasons, and as many as the horizon has, or fewer where the rows would not last for as many training
+    windows as the horizon has steps, and for more than three seasons those of one season besides; without a season
+    twice the horizon and at least 24, but no more than a third of the rows.
 
     Example:
         >>> lookback_for(100, 12, 12), lookback_for(50, 12, 12), lookback_for(70, 5, None)
-        (36, 24, 23)
+        (60, 24, 23)
     """
     if season_length in (None, 1):
         return max(min(max(2 * horizon, 24), rows // 3), 1)
     for seasons in range(max(LOOKBACK_SEASONS, -(-horizon // season_length)), 0, -1):
-        if seasons * season_length + 2 * horizon <= rows:
+        besides = season_length * (seasons > max(FEW_SEASONS, horizon // season_length))
+        if seasons * season_length + 2 * horizon + besides <= rows:
             return seasons * season_length
     return max(min(season_length, rows - horizon), 1)
 
@@ -69,6 +74,7 @@ def _season_length(frame, layout, ends) -> int | None:
     lengths = sorted({round(cycle / step) for cycle in CYCLES.values() if cycle / step > 1.9})
     values = np.full((len(layout), len(layout.task.target)), np.nan)
     values[layout.rows] = frame[list(layout.task.target)].apply(pd.to_numeric, errors="coerce")
+    values[np.isinf(values)] = np.nan  # refused later
     best, found = 0.0, None
     chosen = np.unique(np.linspace(0, len(layout.names) - 1, num=100).astype(int))
     for length in lengths:

@@ -184,6 +184,8 @@ def read(
             words[name] = list({key_of(value): str(value) for value in values}.values())
             read_as = np.array([*codes_of(values, words[name]), np.nan])[number]
         else:
+            if column.dtype.kind == "c":
+                raise ValueError(f"Column {name!r} holds complex numbers. Take their `.real`, `.imag` or `.abs()`.")
             read_as = column.to_numpy(dtype="float64", na_value=np.nan)
         numbers = np.full(len(layout), np.nan)
         numbers[layout.rows] = read_as
@@ -289,9 +291,11 @@ def _check_text(column, *, is_target, is_name):
                 f"{present[has_commas].iloc[0]!r}. Read the file by `pd.read_csv(..., decimal=',')` if these are "
                 "decimal commas, or by `pd.read_csv(..., thousands=',')`."
             )
-        odd = present[~is_number] if not is_number.all() else present
+        odd = column.dropna() if is_number.all() else column.dropna()[~is_number.to_numpy()]
+        one = odd.iloc[0] if len(odd) else ""
+        found = f"text, such as {one!r}" if isinstance(one, str) else f"a {type(one).__name__}, such as {one}"
         raise ValueError(
-            f"Column {column.name!r} must hold numbers, but holds text, such as {odd.iloc[0] if len(odd) else None!r}. "
+            f"Column {column.name!r} must hold numbers, but holds {found}. "
             "Convert it with `pd.to_numeric(..., errors='coerce')`, truth values with `.astype(float)`, words with "
             "`.astype('category')`."
         )

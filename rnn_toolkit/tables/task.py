@@ -41,7 +41,7 @@ class ForecastTask:
     Args:
         target: Column, or columns, to forecast.
         horizon: Steps to forecast, in rows of the regular time axis.
-        lookback: Past steps shown to the model, in rows; `None` chooses three seasons, or what the rows allow, when the
+        lookback: Past steps shown to the model, in rows; `None` chooses five seasons, or what the rows allow, when the
             table is split.
         time: Column of timestamps, periods or whole numbers; `None` takes the index of the table.
         series: Column that names the series in a long table of many series.

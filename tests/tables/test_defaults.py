@@ -16,12 +16,12 @@ def table(rows, freq, period, *, noise=0.3):
 
 @pytest.mark.parametrize(
     ("freq", "period", "rows"),
-    [("MS", 12, 80), ("QS", 4, 60), ("W", 52, 300), ("D", 7, 100), ("B", 5, 100), ("h", 24, 200), ("30min", 48, 400)],
+    [("MS", 12, 120), ("QS", 4, 60), ("W", 52, 500), ("D", 7, 100), ("B", 5, 100), ("h", 24, 250), ("30min", 48, 450)],
 )
 def test_the_season_of_the_calendar_is_found(freq, period, rows, capsys):
     train, *_ = split_by_time(table(rows, freq, period), ForecastTask("y", horizon=3))
-    assert train.task.season_length == period and train.task.lookback == 3 * period
-    told = f"training rows: a season of {period} rows, a look-back of {3 * period} rows.\n"
+    assert train.task.season_length == period and train.task.lookback == 5 * period
+    told = f"training rows: a season of {period} rows, a look-back of {5 * period} rows.\n"
     assert capsys.readouterr().out.endswith(told)
 
 
@@ -68,12 +68,19 @@ def test_many_series_of_different_length_choose_together():
     parts = [table(rows, "MS", 12).assign(shop=name) for name, rows in (("a", 90), ("b", 60), ("c", 75))]
     frame = pd.concat(parts).rename_axis("month").reset_index()
     task = Windows(frame, ForecastTask("y", 6, time="month", series="shop")).task
-    assert (task.season_length, task.lookback) == (12, 36)
+    assert (task.season_length, task.lookback) == (12, 48)
 
 
-def test_the_lookback_is_three_seasons_if_the_rows_allow():
-    found = [lookback_for(rows, 12, 12) for rows in (60, 59, 36)]
-    assert found == [36, 24, 12]
+def test_short_series_that_are_padded_look_back_at_two_horizons():
+    parts = [pd.DataFrame({"y": np.arange(9.0), "step": range(9), "shop": name}) for name in "ab"]
+    task = ForecastTask("y", 4, time="step", series="shop", season_length=1)
+    assert Windows(pd.concat(parts), task).task.lookback == 4  # a third of the rows and the horizon
+    assert Windows(pd.concat(parts), task, short="pad").task.lookback == 8
+
+
+def test_the_lookback_is_five_seasons_if_the_rows_allow():
+    found = [lookback_for(rows, 12, 12) for rows in (96, 95, 84, 83, 60, 59, 36)]
+    assert found == [60, 48, 48, 36, 36, 24, 12]
     assert [lookback_for(rows, 3, 12) for rows in (20, 14)] == [12, 11]
     assert lookback_for(500, 100, 24) == 120  # at least the horizon, in whole seasons
     assert [lookback_for(*rows, None) for rows in ((1000, 24), (30, 6), (2, 1))] == [48, 10, 1]

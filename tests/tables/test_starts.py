@@ -148,3 +148,14 @@ def test_another_forecaster_gets_the_share_that_it_earns():
     assert fit_start(table, windows.all_starts, lambda starts, targets: 50 + perfect(starts, targets))[1] < 0.01
     assert fit_start(table, windows.all_starts[:1], perfect)[1] == 0.5  # nothing to judge by
     assert fit_start(table, windows.all_starts)[1] == 0
+
+
+def test_a_linear_model_is_not_judged_by_what_it_was_chosen_on():
+    shares = []
+    for seed in range(10):  # of random walks nothing is better than copying, and the linear models only seem to be
+        walk = pd.DataFrame({"y": np.random.default_rng(seed).normal(size=80).cumsum()})
+        windows = Windows(walk, ForecastTask("y", horizon=4, lookback=8))
+        shares.append(
+            fit_start(windows.table, windows.all_starts, lambda starts, targets: np.zeros((len(starts), 4)))[1]
+        )
+    assert np.mean(shares) > 0.65

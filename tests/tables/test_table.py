@@ -1,6 +1,7 @@
 import json
 import math
 import re
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -344,9 +345,21 @@ def test_numbers_written_as_text_are_shown():
         table_of(pd.DataFrame({"load": ["1", "2", "3"]}), ForecastTask("load", 1, 1))
 
 
-def test_a_target_of_truth_values_is_refused():
-    with pytest.raises(ValueError, match=r"'load' must hold numbers, but holds text, such as 'True'.*astype\(float\)"):
-        table_of(pd.DataFrame({"load": [True, False, True]}), ForecastTask("load", 1, 1))
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([True, False, True], r"must hold numbers, but holds a bool, such as True\..*astype\(float\)"),
+        (
+            [Decimal("1.5"), Decimal("2"), None],
+            r"must hold numbers, but holds a Decimal, such as 1\.5\..*pd\.to_numeric",
+        ),
+        ([1 + 2j, 2 + 0j, 3 + 0j], "holds complex numbers"),
+    ],
+    ids=["truth values", "decimals", "complex numbers"],
+)
+def test_a_target_of_another_kind_of_number_is_refused(values, words):
+    with pytest.raises(ValueError, match=f"'load' {words}"):
+        table_of(pd.DataFrame({"load": values}), ForecastTask("load", 1, 1))
 
 
 @pytest.mark.parametrize("dates", [pd.date_range("2024", periods=3), pd.timedelta_range("1D", periods=3)])
