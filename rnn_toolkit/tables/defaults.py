@@ -10,9 +10,10 @@ from rnn_toolkit.tables.layout import Layout
 
 CYCLES = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "year": 31_557_600}  # seconds
 PADDED_HORIZONS = 6  # padded series give a window however short they are: look back at two horizons
-# Two tell a trend from a season, and a third steadies both. On five seasonal tables of the benchmark, without their last
-# part, five were better than three on four, by up to a quarter, and 2 % worse on one.
-FEW_SEASONS, LOOKBACK_SEASONS = 3, 5
+# Two tell a trend from a season, and a third steadies both. On four seasonal tables of the benchmark, without their
+# last part, five were better than three on three, by up to a quarter, and 2 % worse on one.
+FEW_SEASONS, MORE_SEASONS = 3, 5
+MORE_ROWS = 160  # more than three only so far, which is what the pretrained forecaster was taught on
 
 
 def settled(frame: pd.DataFrame, layout: Layout, ends: np.ndarray, *, padded: bool) -> Layout:
@@ -44,9 +45,9 @@ def settled(frame: pd.DataFrame, layout: Layout, ends: np.ndarray, *, padded: bo
 def lookback_for(rows: int, horizon: int, season_length: int | None) -> int:
     """Return how much of the past to show, in rows.
 
-    That is five seasons, and as many as the horizon has, or fewer where the rows would not last for as many training
-    windows as the horizon has steps, and for more than three seasons those of one season besides; without a season
-    twice the horizon and at least 24, but no more than a third of the rows.
+    That is three seasons, or up to five within 160 rows, and as many as the horizon has; fewer where the rows would not
+    last for as many training windows as the horizon has steps, and for more than three seasons those of one season
+    besides. Without a season it is twice the horizon and at least 24, but no more than a third of the rows.
 
     Example:
         >>> lookback_for(100, 12, 12), lookback_for(50, 12, 12), lookback_for(70, 5, None)
@@ -54,8 +55,9 @@ def lookback_for(rows: int, horizon: int, season_length: int | None) -> int:
     """
     if season_length in (None, 1):
         return max(min(max(2 * horizon, 24), rows // 3), 1)
-    for seasons in range(max(LOOKBACK_SEASONS, -(-horizon // season_length)), 0, -1):
-        besides = season_length * (seasons > max(FEW_SEASONS, horizon // season_length))
+    few = max(FEW_SEASONS, -(-horizon // season_length))
+    for seasons in range(max(few, min(MORE_SEASONS, MORE_ROWS // season_length)), 0, -1):
+        besides = season_length * (seasons > few)
         if seasons * season_length + 2 * horizon + besides <= rows:
             return seasons * season_length
     return max(min(season_length, rows - horizon), 1)

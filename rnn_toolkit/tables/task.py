@@ -41,8 +41,8 @@ class ForecastTask:
     Args:
         target: Column, or columns, to forecast.
         horizon: Steps to forecast, in rows of the regular time axis.
-        lookback: Past steps shown to the model, in rows; `None` chooses five seasons, or what the rows allow, when the
-            table is split.
+        lookback: Past steps shown to the model, in rows; `None` chooses three to five seasons, or what the
+            rows allow, when the table is split.
         time: Column of timestamps, periods or whole numbers; `None` takes the index of the table.
         series: Column that names the series in a long table of many series.
         known: Covariates whose future is known when the forecast is made (prices, holidays).

@@ -15,13 +15,21 @@ def table(rows, freq, period, *, noise=0.3):
 
 
 @pytest.mark.parametrize(
-    ("freq", "period", "rows"),
-    [("MS", 12, 120), ("QS", 4, 60), ("W", 52, 500), ("D", 7, 100), ("B", 5, 100), ("h", 24, 250), ("30min", 48, 450)],
+    ("freq", "period", "rows", "seasons"),
+    [
+        ("MS", 12, 120, 5),
+        ("QS", 4, 60, 5),
+        ("W", 52, 300, 3),
+        ("D", 7, 100, 5),
+        ("B", 5, 100, 5),
+        ("h", 24, 250, 5),
+        ("30min", 48, 400, 3),
+    ],
 )
-def test_the_season_of_the_calendar_is_found(freq, period, rows, capsys):
+def test_the_season_of_the_calendar_is_found(freq, period, rows, seasons, capsys):
     train, *_ = split_by_time(table(rows, freq, period), ForecastTask("y", horizon=3))
-    assert train.task.season_length == period and train.task.lookback == 5 * period
-    told = f"training rows: a season of {period} rows, a look-back of {5 * period} rows.\n"
+    assert train.task.season_length == period and train.task.lookback == seasons * period
+    told = f"training rows: a season of {period} rows, a look-back of {seasons * period} rows.\n"
     assert capsys.readouterr().out.endswith(told)
 
 
