@@ -151,10 +151,36 @@ def fit_anew(build, arguments, *, train, validation, seed, monitor, mode, callba
     averages = [AveragedWeights()] if getattr(getattr(model, "optimizer", None), "use_ema", False) else []
     stop = NoteInterrupt()
     callbacks = [*averages, *default_callbacks(monitor=monitor, mode=mode), *callbacks, stop]
-    history = training.train(model, train, validation, callbacks=callbacks, progress=None, **options)
+    try:
+        history = training.train(model, train, validation, callbacks=callbacks, progress=None, **options)
+    finally:
+        _forget_graphs()
     if stop.asked:  # which `train` takes for its regular end
         raise KeyboardInterrupt
     return history
+
+
+def _forget_graphs():
+    """Take from the backend what it would keep of each training for as long as the process lives.
+
+    JAX keeps what it has compiled, some 40 MiB a training. On TensorFlow, Keras' optimizers add up the gradients of all
+    devices, also of one, by a function with a gradient of its own (backend/tensorflow/optimizer.py). Nobody asks for
+    that gradient, but TensorFlow holds it for good, and with it the graph of the training, some 8 MiB.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()
+    elif keras.backend.backend() == "tensorflow":
+        from tensorflow.python.framework import ops
+
+        kept = ops.gradient_registry._registry
+        for name in [name for name in kept if name.startswith("CustomGradient-")]:
+            function = kept[name]["type"]
+            for inner in ("tape_grad_fn", "grad_fn"):  # one within the other (python/ops/custom_gradient.py)
+                function = inspect.getclosurevars(function).nonlocals.get(inner, function)
+            if "all_reduce" in getattr(function, "__qualname__", ""):
+                del kept[name]
 
 
 def best_value(history, monitor, mode) -> float:

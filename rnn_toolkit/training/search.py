@@ -46,9 +46,6 @@ def tune(
     search by the same call. A trial that fails is recorded, and the search goes on; one whose process died does not
     count. The arguments of the best are `best = table[list(space)].iloc[0].to_dict()`, its network `build(**best)`.
 
-    On TensorFlow each trial leaves some 8 MiB of memory behind: split a search of very many over several processes,
-    one after the other, with the same `run_dir`.
-
     Args:
         build: Returns a compiled model, made anew in each call; or `(model, train, validation)`, where the data depend
             on the arguments too, such as look-back or batch size; then keep the validation targets the same.

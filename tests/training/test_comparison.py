@@ -113,6 +113,22 @@ def test_the_line_says_what_is_trained(monkeypatch, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="about the memory of TensorFlow")
+def test_no_graph_of_a_training_is_kept_and_gradients_of_ones_own_are():
+    import tensorflow as tf
+    from tensorflow.python.framework import ops
+
+    names = ops.gradient_registry.list
+    compare(build, {"a": {"run_eagerly": False}}, DATA, DATA, seeds=1, epochs=1)
+    before = set(names())
+    assert not [name for name in before if name.startswith("CustomGradient-")]
+    tf.function(tf.custom_gradient(lambda x: (x, lambda dy: dy)))(tf.ones(1))
+    own = set(names()) - before
+    compare(build, {"a": {"run_eagerly": False}}, DATA, DATA, seeds=1, epochs=1)
+    assert own and set(names()) == before | own
+    ops.gradient_registry._registry.pop(*own)
+
+
 @pytest.mark.parametrize(
     ("variants", "error", "message"),
     [
