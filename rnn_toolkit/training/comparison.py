@@ -174,7 +174,7 @@ def _forget_graphs():
     elif keras.backend.backend() == "tensorflow":
         from tensorflow.python.framework import ops
 
-        kept = ops.gradient_registry._registry
+        kept = getattr(ops.gradient_registry, "_registry", {})
         for name in [name for name in kept if name.startswith("CustomGradient-")]:
             function = kept[name]["type"]
             for inner in ("tape_grad_fn", "grad_fn"):  # one within the other (python/ops/custom_gradient.py)
