@@ -1,6 +1,8 @@
-"""Long calls say how far they are, to those who watch, and leave nothing behind."""
+"""Long calls say how far they are, to those who watch, and leave nothing behind; errors take few lines of a page."""
 
 import io
+import re
+import traceback
 import types
 
 import numpy as np
@@ -73,3 +75,37 @@ def test_a_text_that_is_read_as_it_is_written_has_no_line_between_its_pieces(wat
     writer = rt.build_language_model(letters, rt.recurrent_layers("gru", (2,), return_sequences=True))
     assert len("".join(rt.generate(writer, "to", length=3, seed=0, stream=True))) == 3
     assert "writing" not in watched.getvalue()
+
+
+# errors on a page
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch, capsys):
+    """Return a function that runs a cell in IPython, and gives what the page shows and the error."""
+    shells = pytest.importorskip("IPython.core.interactiveshell")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    shell = shells.InteractiveShell.instance()
+    shell.history_manager.enabled = False
+    watching.shorten_errors()
+    shell.run_cell("import rnn_toolkit as rt")
+
+    def page(code):
+        error = shell.run_cell(code).error_in_exec
+        return re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out), error
+
+    yield page
+    shells.InteractiveShell.clear_instance()
+
+
+def test_an_error_of_ours_stands_below_the_line_that_caused_it_and_keeps_its_frames(page):
+    shown, error = page("names = 'load'\nrt.ForecastTask(names, horizon=0, lookback=3)")
+    assert "----> 2 rt.ForecastTask(names, horizon=0, lookback=3)" in shown
+    assert shown.strip().endswith(f"ValueError: {error}") and "rnn_toolkit/" not in shown
+    assert len(shown.strip().splitlines()) == 7
+    assert traceback.extract_tb(error.__traceback__)[-1].filename.endswith("_checks.py")
+
+
+def test_an_error_from_elsewhere_shows_all_frames(page):
+    shown, _ = page("rt.compare(lambda: 1 // 0, {'a': {}}, None, None, seeds=1, epochs=1)")
+    assert "comparison.py" in shown and "ZeroDivisionError" in shown
