@@ -30,7 +30,7 @@ except ModuleNotFoundError as error:
         'KERAS_BACKEND, or install the default: pip install "rnn_toolkit[tensorflow]"'
     ) from error
 
-from rnn_toolkit import datasets
+from rnn_toolkit import datasets, watching
 from rnn_toolkit.datasets.files import read_recordings, read_ts
 from rnn_toolkit.diagnosis.diagnose import diagnose
 from rnn_toolkit.diagnosis.dry_runs import find_learning_rate
@@ -81,6 +81,8 @@ from rnn_toolkit.training.monitoring import Monitor
 from rnn_toolkit.training.plots import plot_history, plot_schedule
 from rnn_toolkit.training.search import tune
 from rnn_toolkit.training.train import load_best, load_history, train
+
+watching.shorten_errors()
 
 __all__ = [
     "ActivationRegularization",

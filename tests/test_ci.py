@@ -33,8 +33,9 @@ def start(tmp_path):
     (tree / "stub").chmod(0o755)
     (tree / ".ci" / "setup").write_text('#!/usr/bin/env bash\n"$PYTHON" -m venv .venv\n')
     (tree / ".ci" / "setup").chmod(0o755)
-    (tree / "postgres").write_text("#!/bin/sh\n")  # there already, so that none is installed
-    (tree / "postgres").chmod(0o755)
+    for name in ("postgres", "chromium"):  # there already, so that none is installed
+        (tree / name).write_text("#!/bin/sh\n")
+        (tree / name).chmod(0o755)
     (tree / "README.md").write_text(
         "## Pass the tests\n\n```bash\n.ci/setup && .venv/bin/python -m pytest -n 2\n```\n\n## Next\n"
     )

@@ -173,6 +173,37 @@ def test_a_table_of_ones_own_needs_the_parameters_only(builder, stem, name, tmp_
     execute(notebook, tmp_path, SECONDS)
 
 
+@pytest.mark.notebook
+@pytest.mark.parametrize(
+    ("values", "writing", "sentence"),
+    [
+        ({"target": "sodl"}, {}, "`frame` has no column 'sodl'; it has: sold. Did you mean 'sold'?"),
+        (
+            {"separator": ";"},
+            {"sep": ";", "decimal": ","},
+            "Column 'sold' must hold numbers, but holds text with commas",
+        ),
+        ({}, {"date_format": "%d.%m.%Y"}, "Convert it with `pd.to_datetime` (`dayfirst=True`"),
+    ],
+    ids=["a wrong column", "decimal commas", "dates as text"],
+)
+def test_a_mistake_is_told_in_few_lines_below_the_line_that_shows_it(
+    builder, values, writing, sentence, tmp_path, monkeypatch
+):
+    from nbclient.exceptions import CellExecutionError
+
+    monkeypatch.setenv("PYTHONPATH", str(NOTEBOOKS.parent))
+    days = pd.Series(np.arange(200) + 0.5, pd.date_range("2024-01-01", periods=200), name="sold")
+    days.rename_axis("day").to_csv(tmp_path / "mine.csv", **writing)
+    notebook = json.loads(builder.build(NOTEBOOKS / "source" / "template_your_table.py"))
+    inject(notebook, {"csv_file": "mine.csv", "time_column": "day", "target": "sold", **values})
+    with pytest.raises(CellExecutionError) as caught:
+        execute(notebook, tmp_path, SECONDS)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", caught.value.traceback).partition("-" * 75)[2]  # behind the cell itself
+    lines = shown.strip().splitlines()
+    assert sentence in lines[-1] and len(lines) <= 10, shown
+
+
 def test_every_word_that_is_linked_stands_in_the_glossary_and_every_notebook_links_to_it():
     page = (NOTEBOOKS / "glossary.md").read_text(encoding="utf-8")
     words = {word.lower().replace(" ", "-") for word in re.findall(r"^## (.+)$", page, re.MULTILINE)}

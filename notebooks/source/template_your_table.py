@@ -33,22 +33,23 @@ if csv_file is None:
 else:
     frame = pd.read_csv(csv_file, sep=separator, decimal=decimal, parse_dates=[time_column], index_col=time_column)
     frame = frame.sort_index()
-axes = frame[target].plot(title=target)
 frame.tail(3)
 
 # %% [markdown]
 # - **No such file**: in Colab, upload it by the folder symbol on the left, and wait until it is listed there.
 # - **Dates turned around** (the 3rd of February became the 2nd of March): `pd.read_csv(..., dayfirst=True)`.
-# - **Numbers are text**, or the picture is refused: the file writes 316,1, so set `decimal = ","`.
-# - **No such column**: is it spelled so in the file, and is the separator right?
+# - **Missing column**: is the time column spelled so in the file, and is the separator right?
 
 # %%
 task = rt.ForecastTask(target, horizon=horizon, lookback=lookback, season_length=season_length)
 train, validation, test = rt.split_by_time(frame, task)
 leaks = rt.check_leakage(frame, task)
+axes = frame[target].plot(title=target)
 f"{len(train)}, {len(validation)} and {len(test)} batches; {leaks.leaks.sum()} of {len(leaks)} checks found a leak"
 
 # %% [markdown]
+# - **No such column**: is it spelled so in the file?
+# - **Text with commas**: the file writes 316,1, so set `decimal = ","`.
 # - **Too few rows**: lower `lookback`, then `horizon`. One window needs both together, and each part of the split at
 #   least one window.
 # - **A time stands twice**: many series in one table have a column that names the series: `ForecastTask(...,

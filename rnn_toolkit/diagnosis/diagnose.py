@@ -1,7 +1,6 @@
 """Why a training goes wrong: findings with evidence, cause and remedy."""
 
 import re
-import sys
 from collections.abc import Mapping
 
 import keras
@@ -17,7 +16,7 @@ from rnn_toolkit.diagnosis.findings import CHECKS, Diagnosis, diagnosis_of
 from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.diagnosis.thresholds import LIMITS, limits
 from rnn_toolkit.networks.probing import owned_variables
-from rnn_toolkit.training.progress import is_interactive
+from rnn_toolkit.watching import counted
 
 
 def diagnose(
@@ -64,8 +63,6 @@ def diagnose(
     Source: Karpathy, 2019, "A recipe for training neural networks"; Zhang et al., 2021, "AutoTrainer", ICSE; and the
         sources of each threshold.
     """
-    from tqdm import tqdm  # here, so that importing the package stays quick
-
     check_ready(model, purpose="A diagnosis")
     history, start = _checked_history(history, model)
     case = Case(model, train, validation, history, limits(thresholds), start)
@@ -77,9 +74,8 @@ def diagnose(
         "": "",
     }
     found, checked, skipped, failed = [], [], {}, []
-    quick = {"delay": 2, "leave": False, "bar_format": "{desc}: {n_fmt} of {total_fmt} checks, {elapsed}"}
     with untouched(model):
-        for name in tqdm(LIMITS, "diagnosis", file=sys.stdout, disable=not is_interactive(), **quick):
+        for name in counted(LIMITS, "diagnosis", "checks"):
             check, needs = CHECKS[name]
             if missing[needs]:
                 skipped[name] = missing[needs]

@@ -48,7 +48,7 @@ def time_index(frame: pd.DataFrame, task: ForecastTask) -> pd.Index:
                 "`pd.to_datetime` where they are text; or drop that column."
             )
         return times
-    convert = "`pd.to_datetime` (`utc=True` where the offset changes)"
+    convert = "`pd.to_datetime` (`dayfirst=True` where the day stands first, `utc=True` where the offset changes)"
     convert = "`.astype(int)`" if pd.api.types.is_float_dtype(times) else convert  # years behind a merge, say
     raise TypeError(
         f"The {where} must hold timestamps or whole numbers. Received: {times.dtype}, such as {times[0]!r}. "

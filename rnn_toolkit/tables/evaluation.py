@@ -20,6 +20,7 @@ from rnn_toolkit.tables.layers import raw_units_of
 from rnn_toolkit.tables.layout import key_of
 from rnn_toolkit.tables.pretrained import fit_to_windows, is_pretrained
 from rnn_toolkit.tables.windows import Windows
+from rnn_toolkit.watching import counted
 
 LEVELS = ("series", "cutoff", "time", "step", "target")
 COLUMNS = (*LEVELS, "actual", "predicted", "scale")
@@ -242,8 +243,10 @@ def _predict(model, windows, levels) -> dict[str, np.ndarray]:
     """Return the model's forecasts by column name, each `(windows, horizon, targets)` float32."""
     task, starts, layer = windows.task, windows.starts, raw_units_of(model, required=False)
     quantiles = None if layer is None else layer.quantiles
-    with each_model_compiled():
-        outputs = model.predict(Windows.of_table(windows.table, starts, batch_size=256), verbose=0)
+    batches = Windows.of_table(windows.table, starts, batch_size=256)
+    with each_model_compiled(), counted(range(len(batches)), "backtest", "batches") as line:
+        move = keras.callbacks.LambdaCallback(on_predict_batch_end=lambda batch, logs: line.update())
+        outputs = model.predict(batches, verbose=0, callbacks=[move])
     shape = (len(starts), task.horizon, len(task.target)) + ((len(quantiles),) if quantiles else ())
     allowed = [shape] if quantiles else [shape, (len(starts), task.horizon * len(task.target))]
     received = getattr(outputs, "shape", type(outputs).__name__)

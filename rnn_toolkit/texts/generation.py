@@ -13,6 +13,7 @@ from rnn_toolkit.texts.inputs import checked_texts
 from rnn_toolkit.texts.next_token import NextToken, reader_of
 from rnn_toolkit.texts.sampling import Sampler
 from rnn_toolkit.texts.vocabulary import PADDING
+from rnn_toolkit.watching import counted
 
 _CHUNK = 256  # tokens of a prompt read at once
 
@@ -63,7 +64,8 @@ def generate(
     prompts = _checked_prompts(prompt)
     whole_number(length, "length")
     sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-    pieces = _pieces(reader, sampler, prompts, length)
+    steps = range(length)
+    pieces = _pieces(reader, sampler, prompts, steps if stream else counted(steps, "writing", "tokens"))
     if not stream:
         texts = list(map("".join, zip(prompts, *pieces, strict=True)))
         return texts[0] if isinstance(prompt, str) else texts
@@ -130,14 +132,14 @@ class _Reader:
         return logits, states
 
 
-def _pieces(reader, sampler, prompts, length):
+def _pieces(reader, sampler, prompts, steps):
     """Yield, token after token, what is certain by then of the text behind each prompt, and in the end the rest."""
     texts = [_Writing(reader.vocabulary, prompt) for prompt in prompts]
     logits, states = reader.read_prompts(prompts)
-    for step in range(length):
+    for step in steps:
         codes = sampler(logits)
         yield [text.add(code) for text, code in zip(texts, codes.tolist(), strict=True)]
-        if step < length - 1:
+        if step < len(steps) - 1:
             logits, states = reader.read(codes[:, None].astype("int32"), states)
     yield [text.rest() for text in texts]
 

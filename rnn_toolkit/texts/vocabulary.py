@@ -21,6 +21,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from rnn_toolkit._checks import one_of, whole_number
 from rnn_toolkit.texts.inputs import checked_texts
+from rnn_toolkit.watching import counted
 
 PADDING, UNKNOWN = 0, 1  # codes, the same in every vocabulary
 SPECIAL = ("", "\ufffd")  # what they decode to: nothing, and Unicode's own sign for what is not known
@@ -211,7 +212,7 @@ def fit_vocabulary(
         else:
             engine, alphabet = _tokenizer(models.BPE()), pre_tokenizers.ByteLevel.alphabet()
             trainer = trainers.BpeTrainer(vocab_size=size - 2, initial_alphabet=alphabet, show_progress=False)
-        engine.train_from_iterator(texts, trainer)
+        engine.train_from_iterator(counted(texts, "vocabulary", "texts"), trainer)
         codes = engine.get_vocab()
         tokens = sorted(codes, key=codes.get)
         merges = tuple(map(" ".join, json.loads(engine.to_str())["model"].get("merges", ())))

@@ -18,8 +18,8 @@ from rnn_toolkit._checks import nearest, one_of, whole_number
 from rnn_toolkit.training import train as training
 from rnn_toolkit.training.callbacks import AveragedWeights, default_callbacks
 from rnn_toolkit.training.feeding import checked
-from rnn_toolkit.training.progress import is_interactive
 from rnn_toolkit.training.resumable import NoteInterrupt
+from rnn_toolkit.watching import is_interactive
 
 
 def compare(

@@ -55,7 +55,7 @@ def plot_history(history: pd.DataFrame, *, ax=None):
             "rate or clip gradients, and train again."
         )
     ax = axes_of(ax)
-    best, marker = losses[watched].idxmin(), "o" if losses["loss"].count() == 1 else None
+    best, marker = losses[watched].idxmin(), "o" if losses["loss"].count() <= 1 else None
     ax.plot(losses.index, losses["loss"], color=GREY, linewidth=2, marker=marker, label="training")
     if watched == "val_loss":
         ax.plot(losses.index, losses["val_loss"], color=BLUE, linewidth=2, marker=marker, label="validation")
@@ -71,8 +71,11 @@ def plot_history(history: pd.DataFrame, *, ax=None):
         _draw_learning_rate(ax, history["learning_rate"].dropna())
     whole_ticks(ax, losses.index, "epoch")
     kind = "Validation" if watched == "val_loss" else "Training"
-    where = "the start is best" if best == 0 and losses["loss"].isna()[0] else f"best at epoch {best}"
-    finish(ax, f"{kind} loss: {where} of {losses.index[-1]}", "loss")
+    last = losses.index[-1]
+    where = (
+        f"the start is best of {last}" if best == 0 and losses["loss"].isna()[0] else f"best at epoch {best} of {last}"
+    )
+    finish(ax, f"{kind} loss: {where if last else 'the start, before the first epoch'}", "loss")
     mark(ax, best, f"{losses[watched][best]:.4g}")
     return ax
 

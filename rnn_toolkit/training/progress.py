@@ -13,6 +13,7 @@ import pandas as pd
 from rnn_toolkit._checks import optional_package
 from rnn_toolkit.training.plots import plot_history
 from rnn_toolkit.training.resumable import ResumableCallback
+from rnn_toolkit.watching import is_notebook
 
 LINE_SECONDS = 0.2  # between two looks of the line: faster, nobody reads
 DRAW_SECONDS = 1.0  # between two pictures
@@ -20,16 +21,6 @@ DRAW_COST = 10  # and at least so many times what the last one took: a tenth of 
 # Of the picture: fixed, so that nothing jumps, and drawn in half the time that a layout fitted anew takes.
 MARGINS = {"left": 0.105, "right": 0.875, "bottom": 0.15, "top": 0.84}
 NOTEBOOK_WIDTH = 120  # characters: a notebook does not say how wide it is
-NOTEBOOKS = ("ipykernel", "google.colab")  # modules of their stdout
-
-
-def is_interactive() -> bool:
-    """Return whether somebody watches: a terminal, or a notebook."""
-    return sys.stdout.isatty() or _is_notebook()
-
-
-def _is_notebook() -> bool:
-    return type(sys.stdout).__module__.startswith(NOTEBOOKS)
 
 
 class Progress(ResumableCallback):
@@ -191,7 +182,7 @@ class LiveCurves(Progress):
     def __init__(self, history: Callable[[], pd.DataFrame], epochs: int, *, monitor: str = "val_loss"):
         super().__init__(epochs, monitor=monitor)
         self._history = history
-        self._is_live = _is_notebook()
+        self._is_live = is_notebook()
         if self._is_live:
             # A Figure of its own belongs to no pyplot: nothing is left open, and no backend shows it a second time.
             self._figure = optional_package("matplotlib.figure", extra="plot", purpose='progress="live"').Figure

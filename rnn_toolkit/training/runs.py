@@ -50,7 +50,7 @@ class Run(keras.callbacks.Callback):
     @property
     def history(self) -> pd.DataFrame:
         """Return a row per epoch, and row 0 of the model as it came."""
-        rows = [self.start, *self.rows] if self.start else self.rows
+        rows = [{"loss": math.nan} | self.start, *self.rows] if self.start else self.rows
         index = pd.RangeIndex(1 - bool(self.start), len(self.rows) + 1, name="epoch")
         return pd.DataFrame(rows[::-1], index=index[::-1])[::-1]  # the order of the columns is that of the last row
 

@@ -14,10 +14,11 @@ from rnn_toolkit._checks import one_of, whole_number
 from rnn_toolkit.training.callbacks import AveragedWeights, BestModel, default_callbacks
 from rnn_toolkit.training.feeding import checked, positioned
 from rnn_toolkit.training.identity import identity_of, num_batches
-from rnn_toolkit.training.progress import LiveCurves, Progress, is_interactive
+from rnn_toolkit.training.progress import LiveCurves, Progress
 from rnn_toolkit.training.resumable import ResumableCallback
 from rnn_toolkit.training.runs import Run, RunCallbacks, monitored
 from rnn_toolkit.training.snapshots import held
+from rnn_toolkit.watching import is_interactive
 
 # Keras' own that begin anew in each `fit`, and what takes their place.
 FORGETFUL = {

@@ -41,6 +41,12 @@ def test_history_shows_the_start_and_says_when_nothing_beat_it():
     assert ax.get_title("left") == "Validation loss: the start is best of 1" and words(ax) == ["2.5"]
 
 
+def test_history_of_a_training_that_was_stopped_in_its_first_epoch_shows_the_start():
+    ax = plot_history(epochs(loss=[np.nan], val_loss=[2.5]).set_axis([0]))
+    assert lines(ax)["validation"] == ([0], [2.5])
+    assert ax.get_title("left") == "Validation loss: the start, before the first epoch" and words(ax) == ["2.5"]
+
+
 def test_history_without_validation_marks_the_best_training_loss():
     ax = plot_history(epochs(loss=[4.0, 3.0, 2.0]))
     assert list(lines(ax)) == ["training"]

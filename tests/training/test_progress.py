@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rnn_toolkit import watching
 from rnn_toolkit.training import progress
-from rnn_toolkit.training.progress import LiveCurves, Progress, is_interactive
+from rnn_toolkit.training.progress import LiveCurves, Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 NAN = float("nan")
@@ -41,7 +42,8 @@ class Notebook(io.StringIO):
 
 def watch(monkeypatch, stdout):
     """Let the module write to a stub; pytest puts its own `sys.stdout` back before each test."""
-    monkeypatch.setattr(progress, "sys", types.SimpleNamespace(stdout=stdout))
+    for module in (progress, watching):
+        monkeypatch.setattr(module, "sys", types.SimpleNamespace(stdout=stdout))
 
 
 @pytest.fixture
@@ -235,14 +237,6 @@ def test_the_line_goes_through_a_real_training(terminal):
     model.fit(x, x[:, 0], validation_data=(x, x[:, 0]), epochs=2, batch_size=4, verbose=0, callbacks=[Progress(2)])
     assert terminal.looks()[-1].startswith("epoch 2/2, loss ")
     assert re.search(r"\(epoch 1\), rate 0, took \d+:\d\d$", terminal.looks()[-1])
-
-
-def test_a_terminal_and_a_notebook_are_watched_and_a_file_is_not(terminal, monkeypatch):
-    assert is_interactive()
-    watch(monkeypatch, Notebook())
-    assert is_interactive()
-    watch(monkeypatch, io.StringIO())
-    assert not is_interactive()
 
 
 # live curves
