@@ -254,8 +254,9 @@ ax.axhline(0.5, color="0.6", linestyle=":", linewidth=1)
 _ = ax.set(xlabel="lag: steps between the mark and the question", ylabel="share of riddles right", ylim=(0.4, 1.05))
 
 # %% [markdown]
-# Each of them solves the riddle up to some lag, and guesses beyond. The LSTM lasts longest here. Where exactly a line
-# falls differs from seed to seed, and more rows and epochs move it; but it falls. Why?
+# Each of them solves the riddle up to some lag, and guesses beyond. The [LSTM](glossary.md#lstm) lasts longest here.
+# Where exactly a line falls differs from [seed](glossary.md#seed) to seed, and more rows and epochs move it; but it
+# falls. Why?
 #
 # ## Gradients through time
 #
@@ -365,9 +366,9 @@ _ = ax.legend()
 # The loss is zero at w = 0.986. The clipped walk gets there in small steps. The other one is thrown to the flat part on
 # the left by its first step, and as the gradient there is zero, it stays.
 #
-# In Keras: `keras.optimizers.Adam(global_clipnorm=1.0)`; `rt.make_optimizer` clips by itself. Clipping helps against
-# explosion only: nothing can make longer what has vanished. Against that help gates, starting weights, and shorter
-# ways: fewer steps, or several steps read as one.
+# In Keras: `keras.optimizers.Adam(global_clipnorm=1.0)`; `rt.make_optimizer` clips by itself.
+# [Clipping](glossary.md#clipping) helps against explosion only: nothing can make longer what has vanished. Against that
+# help gates, starting weights, and shorter ways: fewer steps, or several steps read as one.
 #
 # ## In five lines
 #

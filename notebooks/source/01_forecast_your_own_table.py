@@ -87,7 +87,8 @@ train
 # %% [markdown]
 # The split runs along time: the network learns from the oldest rows, the next ones decide when to stop
 # ([validation](glossary.md#validation)), and the newest are kept for the test. A [window](glossary.md#window) is the
-# look-back and the rows to forecast that follow it; its *cutoff* is the last row that the network sees.
+# [look-back](glossary.md#look-back) and the rows to forecast that follow it; its *cutoff* is the last row that the
+# network sees.
 
 # %%
 origins = pd.concat({"train": train.origins, "validation": validation.origins, "test": test.origins})

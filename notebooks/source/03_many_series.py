@@ -152,8 +152,8 @@ scores.round(3)
 # `coverage_80` is the share of the truth inside the [interval](glossary.md#interval) between the first and the last
 # quantile; it should be 0.8. `pinball` and `CRPS` judge the quantiles as a whole, lower is better.
 #
-# `conformalize` widens or narrows the interval until it covers 80 % of the validation rows, and writes that into the
-# model ([calibration](glossary.md#calibration)). The same test windows, before and after:
+# `conformalize` widens or narrows the interval until it covers 80 % of the [validation](glossary.md#validation) rows,
+# and writes that into the model ([calibration](glossary.md#calibration)). The same test windows, before and after:
 
 # %%
 calibrated = rt.conformalize(model, validation, level=80)

@@ -106,8 +106,9 @@ f"GRU alone: {plain_accuracy:.1%}; bag of words: {bag_accuracy:.1%}"
 # holds against each word, and learns what to add to its answer. While it trains, each message is judged by a bag that
 # has not seen this message; otherwise nothing would be left to learn.
 #
-# On 138 test messages a score swings by a point or two from seed to seed. So three networks are trained from three
-# seeds, and vote. Look at the picture: the [loss](glossary.md#loss) starts low, at what the bag knows.
+# On 138 test messages a score swings by a point or two from [seed](glossary.md#seed) to seed. So three networks are
+# trained from three seeds, and vote. Look at the picture: the [loss](glossary.md#loss) starts low, at what the bag
+# knows.
 
 # %%
 models = []

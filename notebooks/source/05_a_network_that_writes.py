@@ -61,9 +61,9 @@ vocabulary.decode(x[0, :40]), vocabulary.decode(y[0, :40])
 # %% [markdown]
 # ## Train
 #
-# An [LSTM](glossary.md#lstm), [dropout](glossary.md#dropout) of a fifth of its outputs, and a learning rate that rises
-# and falls once. The [loss](glossary.md#loss) is in nats a character: 0 would be a network that always knows what comes
-# next. Look for two lines that fall together.
+# An [LSTM](glossary.md#lstm), [dropout](glossary.md#dropout) of a fifth of its outputs, and a [learning
+# rate](glossary.md#learning-rate) that rises and falls once. The [loss](glossary.md#loss) is in nats a character: 0
+# would be a network that always knows what comes next. Look for two lines that fall together.
 
 # %%
 model = rt.build_language_model(
@@ -183,7 +183,7 @@ again, again == rt.generate(model, "import", length=20, temperature=0)
 # ## Exercises
 #
 # 1. Which letter is the network least sure of: the first of a word, or its last?
-# 2. Train for three epochs only. Which changes more, the perplexity or the copied share?
+# 2. Train for three [epochs](glossary.md#epoch) only. Which changes more, the perplexity or the copied share?
 #
 # <details><summary>Solutions</summary>
 #

@@ -103,7 +103,7 @@ scores.loc["token"].round(2)
 #
 # ## Use it
 #
-# The file holds vocabulary, network and tags.
+# The file holds [vocabulary](glossary.md#vocabulary), network and tags.
 
 # %%
 model.save("tagger.keras")
@@ -120,7 +120,7 @@ written
 #
 # 1. A tagger gives each word a tag; a text without its capitals is its own teacher.
 # 2. It reads in both directions, as what follows often decides.
-# 3. Where one tag is frequent, accuracy says nothing; F1 of each tag does.
+# 3. Where one tag is frequent, [accuracy](glossary.md#accuracy) says nothing; F1 of each tag does.
 # 4. The usual tag of each word is the baseline.
 # 5. The file holds vocabulary, network and tags.
 #

@@ -184,7 +184,8 @@ rt.classify(loaded, test[:3]).round(2)
 # ## In five lines
 #
 # 1. A picture is a sequence of rows, a week one of hours: (batch, timesteps, features).
-# 2. One label for a sequence takes the last state, a label for each step all of them (`each_step=True`).
+# 2. One label for a sequence takes the last [state](glossary.md#state), a label for each step all of them
+#    (`each_step=True`).
 # 3. A network that reads one way can be streamed; one that reads both ways knows more.
 # 4. Scales and labels lie in the file.
 # 5. Places that share their weather must not stand on both sides of a split; time splits them.

@@ -82,8 +82,9 @@ f"logistic regression: {linear_accuracy:.1%} of {len(unheard)} recordings of unh
 # %% [markdown]
 # ## The network
 #
-# It takes waveforms: spectrogram, normalisation and labels lie in its file. In training each recording is read slower
-# or faster, with noise, and with stretches of time and frequency blanked: so a few voices stand for more.
+# It takes waveforms: spectrogram, [normalisation](glossary.md#normalisation) and labels lie in its file. In training
+# each recording is read slower or faster, with noise, and with stretches of time and frequency blanked: so a few voices
+# stand for more.
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -142,10 +143,10 @@ spoken, unheard_numbers = numbers(known, num_strings, generator), numbers(unhear
 spoken["digits"].head().tolist()
 
 # %% [markdown]
-# Connectionist temporal classification (CTC) lets the network write, at each step, a digit or nothing; the loss sums
-# over all ways to place the digits of the text. This network reads one way and measures no recording as a whole
-# (`streamable`), so that it can write while somebody speaks. With `adapt_to` the model also checks that each text fits
-# into the steps that its strides leave.
+# Connectionist temporal classification (CTC) lets the network write, at each step, a digit or nothing; the
+# [loss](glossary.md#loss) sums over all ways to place the digits of the text. This network reads one way and measures
+# no recording as a whole (`streamable`), so that it can write while somebody speaks. With `adapt_to` the model also
+# checks that each text fits into the steps that its [strides](glossary.md#stride) leave.
 
 # %%
 keras.utils.set_random_seed(seed)
@@ -220,7 +221,8 @@ written
 #
 # <details><summary>Solutions</summary>
 #
-# 1. Leave the two arguments and the layer out, train again, and compare the accuracy on `unheard`.
+# 1. Leave the two arguments and the layer out, train again, and compare the [accuracy](glossary.md#accuracy) on
+#    `unheard`.
 # 2. `frame["voice"].unique()` lists them; set `left_out` to another pair. With eight voices the score swings much from
 #    pair to pair, so a single one says little.
 #

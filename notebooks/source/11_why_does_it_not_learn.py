@@ -34,8 +34,9 @@ seed = 0
 # ## A question with an answer
 #
 # Three airports reported their weather every hour of the year 2013. The network is shown two days, a row every three
-# hours, and asked: **was the second day colder, like the first one, or warmer?** The answer is in the window, so a
-# network that cannot give it has been trained wrongly. To answer, it must remember the first day until the end.
+# hours, and asked: **was the second day colder, like the first one, or warmer?** The answer is in the
+# [window](glossary.md#window), so a network that cannot give it has been trained wrongly. To answer, it must remember
+# the first day until the end.
 
 # %%
 columns = ["temperature", "humidity", "pressure"]
@@ -44,8 +45,8 @@ table = hourly.groupby("airport")[columns].resample("3h").mean().groupby("airpor
 table.head()
 
 # %% [markdown]
-# Windows overlap, so training and validation must not share days: every third month is kept for validation, and no
-# window reaches from one month into the next.
+# Windows overlap, so training and [validation](glossary.md#validation) must not share days: every third month is kept
+# for validation, and no window reaches from one month into the next.
 
 # %%
 steps = 16  # two days of eight rows
@@ -147,7 +148,7 @@ rt.diagnose(model, train, validation, history=healthy)
 
 # %% [markdown]
 # Both losses fall to about a fifth of the constant's, and nothing is found. The validation loss jumps a little from
-# epoch to epoch; that is no fault. This is the run to compare with.
+# [epoch](glossary.md#epoch) to epoch; that is no fault. This is the run to compare with.
 #
 # For each of the six, two helpers: one keeps what was found, the other draws three validation losses in one picture.
 
@@ -207,7 +208,8 @@ keep("raw inputs", "input scale", findings, broken, mended)
 #
 # ## 2. Steps that are too large
 #
-# The learning rate is 1 where 0.01 was meant. Look for a loss that jumps about at or above the dotted line.
+# The [learning rate](glossary.md#learning-rate) is 1 where 0.01 was meant. Look for a loss that jumps about at or above
+# the dotted line.
 
 # %%
 model = build(rate=100 * learning_rate)
@@ -295,7 +297,7 @@ mended = fit(build(last="softmax"))
 keep("softmax forgotten", "loss and activation", findings, broken, mended)
 
 # %% [markdown]
-# With the softmax it is the healthy network again, and the two lines are one.
+# With the [softmax](glossary.md#softmax) it is the healthy network again, and the two lines are one.
 #
 # ## 5. Labels shuffled apart from their rows
 #
@@ -381,7 +383,7 @@ pd.DataFrame(results).T.convert_dtypes().round(3)
 # <details><summary>Solutions</summary>
 #
 # 1. `model = build(units=1); rt.diagnose(model, train, validation, history=fit(model))`, and likewise for the rate. One
-#    unit is too small to learn with, [underfitting](findings.md#underfitting); the small rate is
+#    [unit](glossary.md#unit) is too small to learn with, [underfitting](findings.md#underfitting); the small rate is
 #    [too low](findings.md#learning-rate-too-low).
 # 2. `np.concatenate([x, np.repeat(y[:, None, None], steps, axis=1)], axis=2)` for both parts, and `len(columns) + 1`
 #    in the `Input`. It reports [leakage](findings.md#leakage).
@@ -392,7 +394,8 @@ pd.DataFrame(results).T.convert_dtypes().round(3)
 #
 # - Your own model: `rt.diagnose(model, (x, y), (x_validation, y_validation), history=model.fit(...))` works on any
 #   Keras model. Try it before you train.
-# - `rt.layer_statistics(model, train[0][:200])`: gates, dead units and spectral radius of each layer.
+# - `rt.layer_statistics(model, train[0][:200])`: [gates](glossary.md#gate), dead units and spectral radius of each
+#   layer.
 # - `rt.make_optimizer(clip=None)`: what happens where gradients are not cut down to a norm of 1.
 # - Slow on a GPU? `recurrent_dropout`, another activation than `tanh`, and `unroll=True` keep LSTM and GRU from their
 #   fast way of running; `dropout` does not.

@@ -12,7 +12,7 @@
 #
 # - start a training that goes on after a crash, and know what lies in its folder;
 # - stop a training by hand and keep the best of it;
-# - read gradients and update ratios, and choose a learning-rate schedule.
+# - read [gradients](glossary.md#gradient) and update ratios, and choose a learning-rate schedule.
 #
 # Words in blue are explained in the [glossary](glossary.md). About 2 minutes on two CPU cores.
 
@@ -190,9 +190,10 @@ refusal[:160]
 # %% [markdown]
 # ## Look inside
 #
-# `rt.Monitor` adds columns to the history: the norm of the gradients before clipping, the share of clipped steps, how
-# far a step moves the weights of each layer, how widely its outputs spread, and the share of gates that are stuck open
-# or shut. With `tensorboard=True` it writes them, with histograms, into the run's folder.
+# `rt.Monitor` adds columns to the history: the norm of the gradients before [clipping](glossary.md#clipping), the share
+# of clipped steps, how far a step moves the weights of each layer, how widely its outputs spread, and the share of
+# [gates](glossary.md#gate) that are stuck open or shut. With `tensorboard=True` it writes them, with histograms, into
+# the run's folder.
 
 # %%
 model = rt.build_forecaster(train)
@@ -220,7 +221,7 @@ sorted(path.name for path in (folder / "watched" / "tensorboard").iterdir())[:3]
 #
 # A schedule is chosen by its name and the number of steps, for instance
 # `rt.make_optimizer(3e-3, schedule="one_cycle", steps=epochs * len(train))`. Without one, `train` halves the rate when
-# the validation loss no longer falls.
+# the [validation](glossary.md#validation) [loss](glossary.md#loss) no longer falls.
 
 # %%
 axes = rt.plot_schedule(

@@ -50,8 +50,8 @@ f"{len(train)}, {len(validation)} and {len(test)} batches; {leaks.leaks.sum()} o
 # %% [markdown]
 # - **No such column**: is it spelled so in the file?
 # - **Text with commas**: the file writes 316,1, so set `decimal = ","`.
-# - **Too few rows**: lower `lookback`, then `horizon`. One window needs both together, and each part of the split at
-#   least one window.
+# - **Too few rows**: lower `lookback`, then `horizon`. One [window](glossary.md#window) needs both together, and each
+#   part of the split at least one window.
 # - **A time stands twice**: many series in one table have a column that names the series: `ForecastTask(...,
 #   series="shop")`. Otherwise decide which row is right: `frame[~frame.index.duplicated(keep="last")]`.
 # - **No regular step**: name it, `ForecastTask(..., frequency="D")`; or bring the rows to one,
