@@ -208,7 +208,8 @@ accuracies.round(3)
 # ## What to try next
 #
 # - More stages, or sequences of 200 steps: does plain training still find the marks?
-# - A forecaster of many series for a new one needs no new head: `rt.fine_tune(forecaster, new_train, new_validation)`.
+# - A forecaster of many series for a new one needs no new head, only windows that are prepared as those it learnt from:
+#   `rt.fine_tune(forecaster, rt.Windows(new_rows, train.preparation, shuffle=True), ...)`.
 # - A language model as the beginning of a classifier: `rt.classifier_from_language_model(model, classes)`.
 
 # %%
