@@ -234,6 +234,19 @@ class Mixture(keras.layers.Layer):
         return (*outputs_shape[:-1], outputs_shape[-1] - forecasts_shape[-1])
 
 
+@keras.saving.register_keras_serializable("rnn_toolkit")
+class DenseOverSteps(keras.layers.Dense):
+    """A dense layer that reads all steps as rows of one matrix.
+
+    TensorFlow 2.20 computes products of tensors with four axes by oneDNN, which destroys memory on some processors.
+    """
+
+    def call(self, inputs, training=None):
+        """Return outputs of the inputs' shape, `units` last."""
+        outputs = super().call(ops.reshape(inputs, (-1, inputs.shape[-1])), training=training)
+        return ops.reshape(outputs, (*ops.shape(inputs)[:-1], self.units))
+
+
 def series_network(quantiles, *, units: int = 96, layers: int = 2, head: int = 128) -> keras.Model:
     """Build the network, untrained.
 
@@ -260,12 +273,12 @@ def series_network(quantiles, *, units: int = 96, layers: int = 2, head: int = 1
         states.append(x)
     states = keras.layers.Concatenate(name="states")(states)
     state, ahead, forecasts, in_units = StepsAhead(name="ahead")(tracks, states, season, origin, steps)
-    state = keras.layers.Dense(head, name="from_state")(state)  # once for all steps
-    x = keras.layers.Add(name="known")([state, keras.layers.Dense(head, name="from_step")(ahead)])
+    state = DenseOverSteps(head, name="from_state")(state)  # once for all steps
+    x = keras.layers.Add(name="known")([state, DenseOverSteps(head, name="from_step")(ahead)])
     x = keras.layers.Activation("silu", name="head_1")(x)
-    x = keras.layers.Dense(head, activation="silu", name="head_2")(x)
+    x = DenseOverSteps(head, activation="silu", name="head_2")(x)
     width = StepsAhead.NUM_FORECASTS + len(quantiles)
-    outputs = keras.layers.Dense(width, kernel_initializer="zeros", name="weights")(x)
+    outputs = DenseOverSteps(width, kernel_initializer="zeros", name="weights")(x)
     outputs = Mixture(name="quantiles")(outputs, forecasts, in_units)
     inputs = {"history": history, "there": there, "season": season, "origin": origin, "steps": steps}
     return keras.Model(inputs, outputs, name="pretrained")
