@@ -18,7 +18,7 @@ def is_notebook() -> bool:
     return type(sys.stdout).__module__.startswith(NOTEBOOKS)
 
 
-def counted(things: Iterable, what: str, units: str, *, total: int | None = None):
+def counted(things: Iterable, what: str, units: str):
     """Return a tqdm line over things, which shows itself if it lasts and somebody watches, and leaves nothing behind.
 
     Example:
@@ -29,7 +29,7 @@ def counted(things: Iterable, what: str, units: str, *, total: int | None = None
 
     form = "{desc}: {n_fmt} of {total_fmt} " + units + ", {elapsed}"
     quiet = {"disable": not is_interactive(), "delay": QUIET_SECONDS, "leave": False, "maxinterval": 0}
-    return tqdm(things, what, total, file=sys.stdout, bar_format=form, **quiet)
+    return tqdm(things, what, file=sys.stdout, bar_format=form, **quiet)
 
 
 def shorten_errors() -> None:

@@ -192,7 +192,7 @@ def one_batch(case: Case) -> Finding | None:
         return None
     first, last = table.attrs["initial"], table.attrs["final"]
     # A small network may need its time, and a forecaster of ours is as small as its rows are few: its start says most.
-    is_sound = case.rescales and last < first / 2
+    is_sound = case.rescales and last < case.limits["on_its_way"] * first
     return Finding(
         "note" if is_sound or not case.has_trained else "warning",
         f"Trained on one batch alone, the loss went from {first:.3g} to {last:.3g} in {len(table)} steps.",

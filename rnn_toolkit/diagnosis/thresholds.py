@@ -118,6 +118,7 @@ LIMITS: dict[str, dict[str, Threshold]] = {
     },
     "cannot overfit one batch": {
         "learnt": Threshold(0.7, "best loss over the best constant's: below it, a training came to something"),
+        "on_its_way": Threshold(0.5, "last loss of one batch over its first: below it, a forecaster of ours learns"),
     },
     "no better than a constant": {"constant": Threshold(0.97, "best loss over that of the best constant")},
 }

@@ -9,7 +9,6 @@ import pandas as pd
 from rnn_toolkit.tables.layout import Layout
 
 CYCLES = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "year": 31_557_600}  # seconds
-PADDED_HORIZONS = 6  # padded series give a window however short they are: look back at two horizons
 # Two tell a trend from a season, and a third steadies both. On four seasonal tables of the benchmark, without their
 # last part, five were better than three on three, by up to a quarter, and 2 % worse on one.
 FEW_SEASONS, MORE_SEASONS = 3, 5
@@ -35,8 +34,8 @@ def settled(frame: pd.DataFrame, layout: Layout, ends: np.ndarray, *, padded: bo
         season = _season_length(frame, layout, ends)
     if lookback is None:
         shared = task.horizon * (len(layout.names) > 1)  # many series have windows enough together
-        least = PADDED_HORIZONS * task.horizon if padded else 0
-        lookback = lookback_for(max(rows + shared, least), task.horizon, season)
+        least = 2 * task.horizon if padded else 0  # padded series give a window however short they are
+        lookback = max(lookback_for(rows + shared, task.horizon, season), least)
     name = "no season" if season in (None, 1) else f"a season of {season} rows"
     sys.stdout.write(f"Chosen from {rows} training rows: {name}, a look-back of {lookback} rows.\n")
     return dataclasses.replace(layout, task=dataclasses.replace(task, lookback=lookback, season_length=season))

@@ -71,11 +71,9 @@ def plot_history(history: pd.DataFrame, *, ax=None):
         _draw_learning_rate(ax, history["learning_rate"].dropna())
     whole_ticks(ax, losses.index, "epoch")
     kind = "Validation" if watched == "val_loss" else "Training"
-    last = losses.index[-1]
-    where = (
-        f"the start is best of {last}" if best == 0 and losses["loss"].isna()[0] else f"best at epoch {best} of {last}"
-    )
-    finish(ax, f"{kind} loss: {where if last else 'the start, before the first epoch'}", "loss")
+    where = "the start is best" if best == 0 and losses["loss"].isna()[0] else f"best at epoch {best}"
+    told = f"{where} of {losses.index[-1]}" if losses.index[-1] else "the start, before the first epoch"
+    finish(ax, f"{kind} loss: {told}", "loss")
     mark(ax, best, f"{losses[watched][best]:.4g}")
     return ax
 

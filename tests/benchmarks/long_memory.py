@@ -28,6 +28,7 @@ from rnn_toolkit.networks.recurrent import CELLS
 
 SOLVED = 0.01
 STAGE = 5  # epochs of 100 steps
+BATCH = 50
 
 
 def symbols(rng, number: int, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,22 +68,19 @@ def main():
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--curriculum", type=int, nargs="*", default=[])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--units", type=int, default=64)
-    parser.add_argument("--layers", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=50)
     parser.add_argument("--rate", type=float, default=1e-3)
     given = parser.parse_args()
     keras.utils.set_random_seed(given.seed)
     copying = given.task == "copying"
     fresh, make = (Fresh, symbols) if copying else (clipping.Fresh, clipping.sequences)
-    layers = rt.recurrent_layers(given.cell, (given.units,) * given.layers, return_sequences=copying)
+    layers = rt.recurrent_layers(given.cell, (64,), return_sequences=copying)
     head = keras.layers.Dense(10 if copying else 1)
     model = keras.Sequential([keras.Input((None, 10 if copying else 2)), *layers, head])
     # From logits: of a probability that is as good as zero, Keras' loss has no gradient.
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if copying else "mse"
     model.compile(rt.make_optimizer(given.rate), loss)
     validation = make(np.random.default_rng((given.seed, 10**6)), 1000, given.length)
-    stages = [fresh(given.seed, length, given.batch) for length in (*given.curriculum, given.length)]
+    stages = [fresh(given.seed, length, BATCH) for length in (*given.curriculum, given.length)]
     epochs = given.steps // clipping.EPOCH - STAGE * len(given.curriculum)
     options = {"batch_size": 250, "callbacks": [Watch()], "progress": None}
     print(vars(given), flush=True)

@@ -3,12 +3,14 @@
     python tests/benchmarks/small_tables.py                   # all tables, and M1 by frequency
     python tests/benchmarks/small_tables.py --only nile co2 --seed 1
     python tests/benchmarks/small_tables.py --choose          # without the last 15 % (M1: without its test part)
+    python tests/benchmarks/small_tables.py --each 25         # that many series of each M1, each alone, start only
 
 A row says the error of the last 15 % of a table over that of the best of naive, seasonal naive, drift and NLinear, for
 the start (no training), and for the default (after `rt.train`); AutoETS and AutoTheta where statsforecast is installed,
 from the last cutoff on. M1 is one table of many series for each of its frequencies, one forecast a series, as in the
-competition. `--choose` is for choosing options. No real data are in this project: the
-tables are the bundled ones (data/README.md), those of the downloads' cache, and the public ones of statsmodels.
+competition. `--choose` is for choosing options, and so is `--each`, as M1 is for development. No real data are in this
+project: the tables are the bundled ones (data/README.md), those of the downloads' cache, and the public ones of
+statsmodels.
 """
 
 import argparse
@@ -101,6 +103,23 @@ def measure(frame: pd.DataFrame, task: rt.ForecastTask, *, seed: int, with_class
     return scores
 
 
+def alone(period: str, number: int) -> pd.DataFrame:
+    """Return the MASE of the start, and of what it is made of, on series of M1 that are a table each."""
+    frequency, horizon, _ = M1[period]
+    frame, rows = m1(period), {}
+    for name in pd.Series(frame.series.unique()).sample(number, random_state=1):
+        values = frame.value[frame.series == name].to_numpy()
+        one = pd.DataFrame({"value": values}, index=_axis("1900", len(values), frequency))
+        try:
+            train, _, test = rt.split_by_time(one, rt.ForecastTask("value", horizon), validation=horizon, test=horizon)
+        except ValueError:  # too short for a window
+            continue
+        backtest = rt.backtest(rt.build_forecaster(train), test, baselines=("naive",))
+        backtest["pretrained"] = rt.backtest(rt.load_forecaster(train), test, baselines=()).predicted
+        rows[name] = rt.score(backtest).MASE
+    return pd.DataFrame(rows).T
+
+
 def main():
     """Measure every table, and print a row each."""
     parser = argparse.ArgumentParser()
@@ -108,8 +127,14 @@ def main():
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--choose", action="store_true")
     parser.add_argument("--classical", action="store_true")
+    parser.add_argument("--each", type=int)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    if options.each:
+        for period in M1:
+            table = alone(period, options.each)
+            print(f"M1 {period}, {len(table)} series alone: {table.mean().round(3).to_dict()}", flush=True)
+        return
     jobs = {
         name: (
             (frame.iloc[: -int(0.15 * len(frame))] if options.choose else frame),
