@@ -104,8 +104,8 @@ def measure(frame: pd.DataFrame, task: rt.ForecastTask, *, seed: int, with_class
 
 
 def alone(period: str, number: int) -> pd.DataFrame:
-    """Return the MASE of the start, and of what it is made of, on series of M1 that are a table each."""
-    frequency, horizon, _ = M1[period]
+    """Return the MASE of the start, and beside it, on series of M1 that are a table each; scaled as in pretrain.py."""
+    frequency, horizon, season = M1[period]
     frame, rows = m1(period), {}
     for name in pd.Series(frame.series.unique()).sample(number, random_state=1):
         values = frame.value[frame.series == name].to_numpy()
@@ -114,9 +114,10 @@ def alone(period: str, number: int) -> pd.DataFrame:
             train, _, test = rt.split_by_time(one, rt.ForecastTask("value", horizon), validation=horizon, test=horizon)
         except ValueError:  # too short for a window
             continue
-        backtest = rt.backtest(rt.build_forecaster(train), test, baselines=("naive",))
-        backtest["pretrained"] = rt.backtest(rt.load_forecaster(train), test, baselines=()).predicted
-        rows[name] = rt.score(backtest).MASE
+        found = rt.backtest(rt.build_forecaster(train), test, baselines=("naive",))[["actual", "predicted", "naive"]]
+        found["pretrained"] = rt.backtest(rt.load_forecaster(train), test, baselines=()).predicted
+        error = found.drop(columns="actual").sub(found.actual, axis=0).abs().mean()
+        rows[name] = error / one.value[:-horizon].diff(season).abs().mean()
     return pd.DataFrame(rows).T
 
 
