@@ -12,7 +12,8 @@
 #
 # - let a search find the learning rate, the size and the dropout of a network, and let it go on later;
 # - read its pictures: which argument mattered, and whether a range was too narrow;
-# - put variants side by side, and tell a gain from luck.
+# - put variants side by side, and tell a gain from luck;
+# - say which hardware a training uses, and which it should have.
 #
 # Words in blue are explained in the [glossary](glossary.md). About 10 minutes on two CPU cores.
 
@@ -200,6 +201,40 @@ scores = pd.DataFrame(rows).T
 scores.round(3)
 
 # %% [markdown]
+# ## Which hardware?
+#
+# In Colab, choose it under *Runtime, Change runtime type*; `rt.describe_hardware()`, at the top, says what you got.
+#
+# - **CPU**: enough for every page of this course. A recurrent layer computes one step after the other, and in a small
+#   layer a step is too little work to be worth another device.
+# - **GPU**: for layers of several hundred units and batches of hundreds of rows. LSTM and GRU run there at full speed
+#   only as they are by default: no `recurrent_dropout`, no other activation.
+# - **TPU**: for the same, with rows that are all of one length, since each new shape is compiled anew. Keras trains on
+#   it by JAX, which the first cell of a page chooses by itself.
+#
+# Several GPUs share every batch when the network is built and trained within `rt.use_all_devices()`. Take a batch that
+# is larger by their number. Here there may be just one device, which changes nothing.
+
+# %%
+with rt.use_all_devices() as devices:
+    shared = build(**common)
+    shared_history = rt.train(shared, train, validation, epochs=2, batch_size=64 * len(devices), progress=None)
+f"trained on {', '.join(devices)}: the validation loss fell to {shared_history.val_loss.min():.2f} in two epochs"
+
+# %% [markdown]
+# On several machines, start the same script on each, with Keras on JAX. Every process takes its own part of the rows,
+# all of them equally many:
+#
+# ```python
+# process = 0  # 1 on the other machine
+# keras.distribution.initialize("10.0.0.1:1234", num_processes=2, process_id=process)  # the address of the first
+# keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+# model, rows, few = build(**common), slice(process, 1010, 2), slice(process, 336, 2)
+# rt.train(model, (x[rows], y[rows]), (held[few], held_digits[few]), run_dir=shared_folder)
+# ```
+#
+# The first process writes the run. When one of them dies, stop the others and start all of them again: they go on.
+#
 # ## In five lines
 #
 # 1. All that may vary is an argument of one function that builds the network; `rt.tune` searches its ranges.
@@ -249,4 +284,5 @@ scores.round(3)
 finished = found[found["state"] == "complete"]
 assert len(found) == trials + 2 and len(finished) > 0
 assert finished["val_loss"].is_monotonic_increasing
+assert len(shared_history) == 3 and np.isfinite(shared_history.val_loss).all()
 assert np.isfinite(table["mean"]).all() and table["seed_0"].notna().sum() == len(variants)

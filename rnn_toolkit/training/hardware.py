@@ -50,7 +50,8 @@ def use_all_devices(devices: Sequence[str] | None = None):
 
     Build, compile and train within the block. Every batch is cut into equal parts, so that the batch size should be a
     multiple of the number of devices, and on JAX each batch must be; take a larger batch size, and the learning rate
-    with it. With one device the block changes nothing but a little time.
+    with it. With one device the block changes nothing but a little time. For several machines see `train`; on
+    TensorFlow Keras cannot do that (https://github.com/keras-team/keras/issues/20585).
 
     Args:
         devices: Names as `keras.distribution.list_devices()` returns them; `None` takes them all.

@@ -20,7 +20,7 @@ from rnn_toolkit.networks.optimization import clip_as_begun
 from rnn_toolkit.networks.probing import unlisted
 from rnn_toolkit.training.identity import differences, optimizers_of
 from rnn_toolkit.training.resumable import ResumableCallback
-from rnn_toolkit.training.snapshots import Snapshots, random_state, replacing, set_random_state
+from rnn_toolkit.training.snapshots import Snapshots, is_first_process, random_state, replacing, set_random_state
 
 SNAPSHOT_SECONDS = 60  # between two snapshots within an epoch
 TWICE_SECONDS = 5.0  # Ctrl-C twice within these means all trainings of a loop, and whatever else runs
@@ -69,6 +69,8 @@ class Run(keras.callbacks.Callback):
             raise ValueError(f"`run_dir` holds a run of {state['epoch']} epochs, and resume=False. {afresh}")
         if clip_as_begun(model, state["identity"]["optimizer"].get("1", {})):
             identity["optimizer"] = optimizers_of(model)
+        if not is_first_process():  # which has other data, and wrote this
+            identity |= {name: state["identity"][name] for name in ("train", "validation", "sample")}
         differing = differences(state["identity"], identity, has_trained=has_trained)
         if differing:
             if (folder / "best.keras").exists() and not any(one.startswith("model.") for one in differing):

@@ -11,7 +11,9 @@ import json
 import os
 import random
 import re
+import shutil
 import sys
+import tempfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -132,27 +134,44 @@ def replacing(path: Path):
 
 @contextlib.contextmanager
 def held(run_dir: Path):
-    """Hold a folder for this process, until it leaves the block or dies.
+    """Hold a folder for this process, until it leaves the block or dies, and give the folder to work in.
+
+    Of processes that train one model together, the first has the folder. The others compute the same, and need not
+    write it again: each works in a copy, which is thrown away.
 
     Raises:
         ValueError: If another process holds it, or it cannot be made or written.
     """
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(run_dir / ".lock", is_singleton=False)
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise ValueError(
-            f"`run_dir` is in use: another training writes to {run_dir}. Wait for it, stop it, or pass another folder."
-        ) from None
-    except OSError as error:
-        raise ValueError(
-            f"`run_dir` cannot be written: {run_dir} ({error.strerror}). Pass one that can, or None to write nothing."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    with contextlib.ExitStack() as stack:
+        try:
+            if is_first_process():
+                run_dir.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(filelock.FileLock(run_dir / ".lock", timeout=0, is_singleton=False))
+                folder = run_dir
+            else:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                if run_dir.exists():
+                    shutil.copytree(run_dir, folder, ignore=shutil.ignore_patterns(".lock"), dirs_exist_ok=True)
+        except filelock.Timeout:
+            raise ValueError(
+                f"`run_dir` is in use: another training writes to {run_dir}. Wait for it, stop it, or pass another "
+                "folder."
+            ) from None
+        except OSError as error:
+            raise ValueError(
+                f"`run_dir` cannot be written: {run_dir} ({error.strerror}). Pass one that can, or None to write "
+                "nothing."
+            ) from error
+        if "jax" in sys.modules and sys.modules["jax"].process_count() > 1:
+            from jax.experimental import multihost_utils
+
+            multihost_utils.sync_global_devices("run_dir")  # nobody writes before all have read
+        yield folder
+
+
+def is_first_process() -> bool:
+    """Return whether this is the first of the processes that train together, or the only one."""
+    return keras.backend.backend() != "jax" or sys.modules["jax"].process_index() == 0
 
 
 def random_state() -> dict:

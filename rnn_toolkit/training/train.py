@@ -59,6 +59,10 @@ def train(
     so its runs go on from the beginning of an epoch, and a shuffled one in another order; a warning says so. Data are
     shuffled in each epoch, unless they order themselves (`set_epoch`), or a layer of the model is `stateful`.
 
+    Several processes can train one model together, on JAX (`keras.distribution.initialize`, then `DataParallel`): all
+    make the same call, each with its own part of the rows, in as many batches, and one `run_dir` that all can read. The
+    first writes it. If one dies, stop the others and start all again.
+
     Args:
         model: A compiled model; changed in place, as `fit` does.
         train: Training data: `Windows`, another `PyDataset`, a `tf.data.Dataset`, or a tuple of arrays `(x, y)` or
@@ -122,8 +126,7 @@ def train(
     run = Run(epochs, steps=snapshot_steps)
     with contextlib.ExitStack() as stack:
         if run_dir is not None:
-            folder = run_dir = Path(run_dir).expanduser()
-            stack.enter_context(held(folder))
+            folder = run_dir = stack.enter_context(held(Path(run_dir).expanduser()))
             identity = identity_of(model, train, validation, batch_size=batch_size)
             has_trained = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) > 0
             run.open(folder, identity, resume=resume, has_trained=has_trained, model=model)
