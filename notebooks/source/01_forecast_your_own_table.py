@@ -99,7 +99,7 @@ origins.groupby(level=0, sort=False).cutoff.agg(windows="size", first_cutoff="mi
 # all later rows of the table and looks whether anything changes in the earlier parts.
 
 # %%
-leaks = rt.check_leakage(frame, task)
+leaks = rt.check_leakage(frame, train.task)
 f"{leaks.leaks.sum()} of {len(leaks)} checks found a leak"
 
 # %% [markdown]
@@ -109,10 +109,10 @@ f"{leaks.leaks.sum()} of {len(leaks)} checks found a leak"
 
 # %%
 def scale_then_split(table):
-    return rt.split_by_time((table - table.mean()) / table.std(), task)
+    return rt.split_by_time((table - table.mean()) / table.std(), train.task)
 
 
-caught = rt.check_leakage(frame[[target]], task, pipeline=scale_then_split)
+caught = rt.check_leakage(frame[[target]], train.task, pipeline=scale_then_split)
 caught[caught.leaks].head(4)
 
 # %% [markdown]

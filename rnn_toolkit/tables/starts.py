@@ -68,7 +68,9 @@ def fit_start(table: Table, starts: np.ndarray, other: Callable | None = None) -
             part = differences[known[rows] == fold]
             moments[fold] += part.T @ part
     moments = moments.cumsum(axis=0)
-    simple = simple_forecasts(lookback, horizon, table.task.season_length)
+    season = table.task.season_length or 1
+    half = season * round(lookback / 2 / season)  # whole seasons
+    simple = [simple_forecasts(rows, horizon, season) for rows in ((half, lookback) if half > 1 else (lookback,))]
     scale = np.trace(moments[-1][:lookback, :lookback]) / lookback or 1.0
     errors, folds = [], []
     for fold in range(len(cuts)):
@@ -165,7 +167,20 @@ def _smoothing(lookback, horizon, length, level, trend, damping, seasonal) -> np
 
 
 def _models(moments, simple, scale) -> np.ndarray:
-    """Return each ridge model of each simple forecast's residual, `(num_models, lookback + 1, horizon)`.
+    """Return ridge models, `(num_models, lookback + 1, horizon)`; for shorter simple forecasts, of the last rows alone.
+
+    The fewer the rows, the fewer the weights to be fitted. The last model is the mixture of the last simple forecasts.
+    """
+    models = []
+    for forecasts in simple:
+        first = simple[-1].shape[1] - forecasts.shape[1]
+        few = _ridges(moments[first:, first:], forecasts, scale)
+        models += [*np.pad(few, ((0, 0), (first, 0), (0, 0)))]
+    return np.array(models)
+
+
+def _ridges(moments, simple, scale) -> list[np.ndarray]:
+    """Return each ridge model of each simple forecast's residual, `(lookback + 1, horizon)`.
 
     Simple are the mean of the look-back, the last value, and a mixture of all; the last model is the mixture itself.
     """
@@ -180,7 +195,7 @@ def _models(moments, simple, scale) -> np.ndarray:
             base = np.concatenate([base, np.zeros_like(base[:1])])  # no constant
             along = axes.T @ (moments[: lookback + 1, lookback + 1 :] - gram @ base)
             models += [base + axes @ (along / (np.maximum(sizes, 0) + one * scale)[:, None]) for one in PENALTIES]
-    return np.array(models)
+    return models
 
 
 def _mixture(moments, simple) -> np.ndarray:

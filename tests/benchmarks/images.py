@@ -38,7 +38,7 @@ def images_of(task, choose):
     return split
 
 
-def main(*, task, choose, epochs, minutes, cell, units, rate, batch_size, seed):
+def main(*, task, choose, epochs, minutes, cell, units, pooling, rate, batch_size, seed):
     """Print accuracies."""
     train, test, digits, test_digits = images_of(task, choose)
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
@@ -57,8 +57,7 @@ def main(*, task, choose, epochs, minutes, cell, units, rate, batch_size, seed):
     layers = rt.recurrent_layers(cell, units, bidirectional=is_short, return_sequences=True)
     optimizer = rt.make_optimizer(rate, schedule="one_cycle", steps=epochs * len(batches), clip=1.0)
     options = {"optimizer": optimizer, "dropout": 0.3 if is_short else 0.0}
-    options["pooling"] = ("mean", "max") if is_short else ("last",)
-    model = rt.build_sequence_classifier((None, train.shape[2]), batches.classes, layers, **options)
+    model = rt.build_sequence_classifier((None, train.shape[2]), batches.classes, layers, pooling=pooling, **options)
     stop = Limit(60 * minutes)
     began = time.perf_counter()
     history = rt.train(model, batches, epochs=epochs, progress=None, callbacks=[stop])
@@ -87,6 +86,7 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--cell", default="gru")
     parser.add_argument("--units", type=int, nargs="+", default=[64])
+    parser.add_argument("--pooling", nargs="+", default=["mean", "max"])
     parser.add_argument("--rate", type=float, default=5e-3)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)

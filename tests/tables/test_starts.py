@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from rnn_toolkit import ForecastTask, Windows, split_by_time
-from rnn_toolkit.tables.starts import _smoothing, fit_start, simple_forecasts
+from rnn_toolkit.tables.starts import _models, _smoothing, fit_start, simple_forecasts
 
 
 def windows_of(values, horizon, lookback, **options):
@@ -159,3 +159,12 @@ def test_a_linear_model_is_not_judged_by_what_it_was_chosen_on():
             fit_start(windows.table, windows.all_starts, lambda starts, targets: np.zeros((len(starts), 4)))[1]
         )
     assert np.mean(shares) > 0.65
+
+
+def test_models_of_the_recent_past_alone():
+    rows = np.random.default_rng(0).normal(size=(50, 8 + 1 + 2))  # look-back, the constant, two values ahead
+    models = _models(rows.T @ rows, [simple_forecasts(4, 2, 1), simple_forecasts(8, 2, 1)], 1.0)
+    recent, all_rows = np.split(models, 2)
+    assert not recent[:, :4].any()
+    assert np.array_equal(recent[:, 4:], _models(rows[:, 4:].T @ rows[:, 4:], [simple_forecasts(4, 2, 1)], 1.0))
+    assert all_rows[:, :8].any(axis=(0, 2)).all()
