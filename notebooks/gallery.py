@@ -20,9 +20,11 @@ from build import build, sources
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
+from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 1800  # for a cell, on a busy machine
+LAST_LINES = Config({"CoalesceStreamsPreprocessor": {"enabled": True}})  # of those that write over themselves
 
 
 def executed(source: Path) -> tuple[nbformat.NotebookNode, bool]:
@@ -56,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
             continue
         notebook, is_whole = executed(source)
         failed += [] if is_whole else [source.stem]
-        page, _ = HTMLExporter().from_notebook_node(notebook)
+        page, _ = HTMLExporter(config=LAST_LINES).from_notebook_node(notebook)
         (options.folder / f"{source.stem}.html").write_text(page, encoding="utf-8")
         title = html.escape(notebook.cells[0].source.splitlines()[0].removeprefix("# "))
         item, picture = f'<h2><a href="{source.stem}.html">{title}</a></h2>', last_picture(notebook)

@@ -170,6 +170,7 @@ class Cell:
         bounded: By activation of the cell, those with which its gates have bounds.
         at_bounds: Says which of the gates, an array, stand within 5 % of their bounds.
         recurrent: Weights of the cell that lead from state to state.
+        keeps: By block, whether a larger bias makes the state last longer (1), shorter (-1), or neither (0).
     """
 
     layer: type
@@ -179,6 +180,7 @@ class Cell:
     bounded: Mapping[str, tuple]
     at_bounds: Callable = lambda gates: (gates < 0.05) | (gates > 0.95)
     recurrent: tuple[str, ...] = ("recurrent_kernel",)
+    keeps: tuple[int, ...] = ()
 
 
 def cell_of(cell) -> Cell | None:
@@ -258,6 +260,7 @@ CELLS = {
         blocks=("input", "forget", "candidate", "output"),
         watch=_watch_lstm,
         bounded=_SIGMOIDS,
+        keeps=(-1, 1, 0, 0),
     ),
     "gru": Cell(
         layer=keras.layers.GRU,
@@ -265,6 +268,7 @@ CELLS = {
         blocks=("update", "reset", "candidate"),
         watch=_watch_gru,
         bounded=_SIGMOIDS,
+        keeps=(1, 0, 0),
     ),
     "mingru": Cell(
         layer=MinGRU,
@@ -275,6 +279,37 @@ CELLS = {
         recurrent=(),
     ),
 }
+
+
+@keras.saving.register_keras_serializable("rnn_toolkit")
+class KeepingBias(keras.initializers.Initializer):
+    """Biases with which the first unit of a layer keeps its state for a step, the last for many.
+
+    Args:
+        steps: For how many, at most; the units are spread evenly below that.
+        keeps: What `Cell.keeps` says of the layer's cell.
+
+    Example:
+        >>> biases = KeepingBias(5, (1, 0, 0))((2, 6))  # of a GRU of 2 units; the second row is added, too
+        >>> keras.ops.convert_to_numpy(keras.ops.exp(biases[0])).round().tolist()
+        [1.0, 4.0, 1.0, 1.0, 1.0, 1.0]
+
+    Source: Tallec and Ollivier, 2018, "Can recurrent neural networks warp time?", ICLR.
+    """
+
+    def __init__(self, steps: int, keeps: Sequence[int]):
+        self.steps, self.keeps = steps, tuple(keeps)
+
+    def __call__(self, shape, dtype=None):
+        """Return the biases, `(blocks * units,)` or with a second row of zeros."""
+        units = shape[-1] // len(self.keeps)
+        logs = ops.log(ops.linspace(1.0, self.steps - 1.0, units))
+        biases = ops.concatenate([sign * logs for sign in self.keeps])
+        return ops.cast(biases if len(shape) == 1 else ops.stack([biases, ops.zeros_like(biases)]), dtype)
+
+    def get_config(self):
+        """Return the arguments of the constructor."""
+        return {"steps": self.steps, "keeps": self.keeps}
 
 
 def recurrent_layers(
@@ -288,6 +323,7 @@ def recurrent_layers(
     kernel_regularizer=None,
     kernel_initializer="glorot_uniform",
     recurrent_initializer="orthogonal",
+    memory: int | None = None,
     return_sequences: bool = False,
 ) -> list[keras.Layer]:
     """Make a stack of recurrent layers.
@@ -304,13 +340,16 @@ def recurrent_layers(
         kernel_initializer: Any Keras initialiser of the input kernels.
         recurrent_initializer: Any Keras initialiser of the recurrent kernels. Orthogonal ones keep gradients alive
             over many steps.
+        memory: Steps over which an LSTM or GRU is to remember: its gates begin so that each unit keeps its state for
+            another time, up to this. For sequences of a hundred steps and more in which little happens; `None` leaves
+            the biases of Keras, with which a state fades within some steps until training changes that.
         return_sequences: Whether the last layer returns all time steps, or only the last.
 
     Returns:
         Keras layers, to be put into a `keras.Sequential`.
 
     Raises:
-        ValueError: On an unknown cell or normalisation, or a share outside [0, 1).
+        ValueError: On an unknown cell or normalisation, a share outside [0, 1), or a cell without what is asked for.
 
     Example:
         >>> model = keras.Sequential([keras.Input((24, 3)), *recurrent_layers("lstm", (32, 16)), keras.layers.Dense(1)])
@@ -318,7 +357,7 @@ def recurrent_layers(
         (None, 1)
 
     Source: Orthogonal kernels: Saxe et al., 2014, arXiv:1312.6120. Forget bias: Jozefowicz et al., 2015, ICML. One
-        mask for all time steps: Gal and Ghahramani, 2016, NeurIPS.
+        mask for all time steps: Gal and Ghahramani, 2016, NeurIPS. Memory: Tallec and Ollivier, 2018, ICLR.
     """
     one_of(cell, "cell", CELLS)
     one_of(normalization, "normalization", (None, *NORMALIZERS))
@@ -333,6 +372,10 @@ def recurrent_layers(
             f"`recurrent_dropout` needs weights from state to state, which {cell!r} has not. Received: "
             f"{recurrent_dropout}. Pass `dropout` instead, or another cell."
         )
+    if memory is not None and (whole_number(memory, "memory", minimum=3) and not known.keeps):
+        raise ValueError(
+            f"`memory` is for 'lstm' and 'gru', whose gates have biases. Received: memory={memory}, cell={cell!r}."
+        )
     layers = []
     for place, size in enumerate(sizes, start=1):
         options = {  # in this order: an initialiser draws its seed when it is made
@@ -343,6 +386,9 @@ def recurrent_layers(
         if known.recurrent:
             options["recurrent_initializer"] = keras.initializers.get(recurrent_initializer)
             options["recurrent_dropout"] = recurrent_dropout
+        if memory is not None:
+            options["bias_initializer"] = KeepingBias(memory, known.keeps)
+            options |= {"unit_forget_bias": False} if cell == "lstm" else {}
         layer = known.layer(size, return_sequences=return_sequences or place < len(sizes), **options)
         layers.append(keras.layers.Bidirectional(layer) if bidirectional else layer)
         if normalization is not None:

@@ -69,11 +69,12 @@ def main():
     parser.add_argument("--curriculum", type=int, nargs="*", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--memory", type=int)
     given = parser.parse_args()
     keras.utils.set_random_seed(given.seed)
     copying = given.task == "copying"
     fresh, make = (Fresh, symbols) if copying else (clipping.Fresh, clipping.sequences)
-    layers = rt.recurrent_layers(given.cell, (64,), return_sequences=copying)
+    layers = rt.recurrent_layers(given.cell, (64,), memory=given.memory, return_sequences=copying)
     head = keras.layers.Dense(10 if copying else 1)
     model = keras.Sequential([keras.Input((None, 10 if copying else 2)), *layers, head])
     # From logits: of a probability that is as good as zero, Keras' loss has no gradient.

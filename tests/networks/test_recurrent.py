@@ -236,3 +236,26 @@ def test_a_new_cell_is_one_entry(monkeypatch):
     x = np.ones((1, 3, 1))
     assert gate_shares(layer, x, None, None) == (0.5, None)  # outputs of 0 and 1: one of two at its bounds
     assert WeightDrop(layer)(x, training=True).shape == (1, 3, 2)
+
+
+@pytest.mark.parametrize(("cell", "place"), [("gru", slice(0, 4)), ("lstm", slice(4, 8))])
+def test_gates_begin_with_the_memory_that_is_asked_for(cell, place, tmp_path):
+    (layer,) = recurrent_layers(cell, (4,), memory=101)
+    model = keras.Sequential([keras.Input((5, 1)), layer])
+    bias = np.atleast_2d(keras.ops.convert_to_numpy(layer.cell.bias))
+    assert np.allclose(
+        np.exp(bias[0, place]), [1, 34, 67, 100]
+    )  # a gate of b / (1 + b) keeps the state for b + 1 steps
+    if cell == "lstm":
+        assert np.allclose(bias[0, :4], -bias[0, place])  # what lasts long lets little in
+    assert not bias[0, 8:].any() and not bias[1:].any()
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert list(again.layers[0].get_config()["bias_initializer"]["config"]["keeps"]) == list(CELLS[cell].keeps)
+
+
+def test_a_cell_whose_memory_cannot_be_set():
+    with pytest.raises(ValueError, match=r"`memory` is for 'lstm' and 'gru'.* Received: memory=50, cell='mingru'"):
+        recurrent_layers("mingru", (4,), memory=50)
+    with pytest.raises(ValueError, match="`memory` must be at least 3"):
+        recurrent_layers("gru", (4,), memory=2)
