@@ -1,7 +1,7 @@
 """Remember over many steps: two numbers to be added, or ten symbols to be copied.
 
     KERAS_BACKEND=jax python tests/benchmarks/long_memory.py adding 200 gru --steps 5000
-    KERAS_BACKEND=jax python tests/benchmarks/long_memory.py copying 100 gru --curriculum 10 30
+    KERAS_BACKEND=jax python tests/benchmarks/long_memory.py copying 100 gru --memory 120 --rate 0.01
 
 The network is `rt.recurrent_layers` with a dense layer on top, its optimizer `rt.make_optimizer`, and no batch comes
 twice. Training ends at an error below 0.01 on 1,000 sequences that it has not seen, or after `--steps`. With
@@ -69,6 +69,7 @@ def main():
     parser.add_argument("--curriculum", type=int, nargs="*", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--schedule")
     parser.add_argument("--memory", type=int)
     given = parser.parse_args()
     keras.utils.set_random_seed(given.seed)
@@ -79,7 +80,8 @@ def main():
     model = keras.Sequential([keras.Input((None, 10 if copying else 2)), *layers, head])
     # From logits: of a probability that is as good as zero, Keras' loss has no gradient.
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if copying else "mse"
-    model.compile(rt.make_optimizer(given.rate), loss)
+    schedule = {"schedule": given.schedule, "steps": given.steps} if given.schedule else {}
+    model.compile(rt.make_optimizer(given.rate, **schedule), loss)
     validation = make(np.random.default_rng((given.seed, 10**6)), 1000, given.length)
     stages = [fresh(given.seed, length, BATCH) for length in (*given.curriculum, given.length)]
     epochs = given.steps // clipping.EPOCH - STAGE * len(given.curriculum)

@@ -507,15 +507,10 @@ def calibrated():
 
 def test_calibrated_intervals_cover_what_they_say(calibrated):
     _, model, _ = calibrated
-    fresh = noisy(400, seed=1)
-    hits = {50: [], 80: []}
-    for end in range(6, 390, 16):
-        result = rt.forecast(model, fresh[:end], level=[50, 80])
-        for level in hits:
-            truth = fresh.y.loc[result.index]
-            hits[level] += ((truth >= result[f"y-lo-{level}"]) & (truth <= result[f"y-hi-{level}"])).tolist()
-    assert np.mean(hits[50]) == pytest.approx(0.5, abs=0.12)
-    assert np.mean(hits[80]) == pytest.approx(0.8, abs=0.1)
+    fresh = rt.Windows(noisy(3000, seed=1), raw_units_of(model).preparation)
+    scores = rt.score(rt.backtest(model, fresh, level=[50, 80], baselines="naive")).loc["model"]
+    assert scores.coverage_50 == pytest.approx(0.5, abs=0.06)  # the margins are those of 500 rows
+    assert scores.coverage_80 == pytest.approx(0.8, abs=0.05)
 
 
 def test_intervals_nest_around_the_forecast(calibrated):
