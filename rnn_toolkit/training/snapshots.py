@@ -162,7 +162,7 @@ def held(run_dir: Path):
                 f"`run_dir` cannot be written: {run_dir} ({error.strerror}). Pass one that can, or None to write "
                 "nothing."
             ) from error
-        if "jax" in sys.modules and sys.modules["jax"].process_count() > 1:
+        if keras.backend.backend() == "jax" and sys.modules["jax"].process_count() > 1:
             from jax.experimental import multihost_utils
 
             multihost_utils.sync_global_devices("run_dir")  # nobody writes before all have read
