@@ -43,8 +43,9 @@ def tune(
     Optuna proposes each trial from the results of those before, and a trial that falls behind is stopped early. The
     trials are counted over all calls: with a `run_dir` or a `storage` the same call goes on where an earlier one was
     stopped, and one with more `trials` goes on from there: run a script with `trials` 1, 2, 3, and each trial has a
-    process of its own. With a `storage`, several processes or machines share a search by the same call. A trial that fails is recorded, and the search goes on; one whose process died does not
-    count. The arguments of the best are `best = table[list(space)].iloc[0].to_dict()`, its network `build(**best)`.
+    process of its own. With a `storage`, several processes or machines share a search by the same call. A trial that
+    fails is recorded, and the search goes on; one whose process died does not count. The arguments of the best are
+    `best = table[list(space)].iloc[0].to_dict()`, its network `build(**best)`.
 
     Args:
         build: Returns a compiled model, made anew in each call; or `(model, train, validation)`, where the data depend
