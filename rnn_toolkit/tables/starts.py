@@ -2,7 +2,8 @@
 
 Least squares over the look-back overfits a short table, and copying wastes a long one. So ridge regressions of what
 simple forecasts leave over, with penalties from almost none to infinite, on the whole look-back and on its recent half,
-are tried on later training windows, and averaged by their errors there. All are linear in the look-back, and so is their mean: one matrix for the highway.
+are tried on later training windows, and averaged by their errors there. All are linear in the look-back, and so is
+their mean: one matrix for the highway.
 
 Left out on purpose: a search for the best parameters of exponential smoothing, series by series. A fixed set of them is
 mixed instead, for all series at once.
