@@ -104,7 +104,7 @@ table[["MAE", "MASE", "sMAPE", "coverage_80"]].sort_values("MAE").round(3)
 # %% [markdown]
 # Read down the column `MASE`: the error beside that of last year's values on the training rows, so that below 1 is
 # better than copying. The network that never saw a passenger (0.83) is ahead of the linear model (1.10) and of copying
-# (1.45). Fine-tuned it gains a little (0.80), and the default of `build_forecaster` a little more (0.77): on few rows
+# (1.45). Fine-tuned it gains a little (0.80), and the default of `build_forecaster` a little more (0.75): on few rows
 # it averages the pretrained forecast with a start of its own. `coverage_80` says how many of the values fell into the
 # interval that should hold 80 of 100.
 #
