@@ -372,7 +372,7 @@ def recurrent_layers(
             f"`recurrent_dropout` needs weights from state to state, which {cell!r} has not. Received: "
             f"{recurrent_dropout}. Pass `dropout` instead, or another cell."
         )
-    if memory is not None and (whole_number(memory, "memory", minimum=3) and not known.keeps):
+    if memory is not None and not known.keeps:
         raise ValueError(
             f"`memory` is for 'lstm' and 'gru', whose gates have biases. Received: memory={memory}, cell={cell!r}."
         )
@@ -387,7 +387,7 @@ def recurrent_layers(
             options["recurrent_initializer"] = keras.initializers.get(recurrent_initializer)
             options["recurrent_dropout"] = recurrent_dropout
         if memory is not None:
-            options["bias_initializer"] = KeepingBias(memory, known.keeps)
+            options["bias_initializer"] = KeepingBias(whole_number(memory, "memory", minimum=3), known.keeps)
             options |= {"unit_forget_bias": False} if cell == "lstm" else {}
         layer = known.layer(size, return_sequences=return_sequences or place < len(sizes), **options)
         layers.append(keras.layers.Bidirectional(layer) if bidirectional else layer)

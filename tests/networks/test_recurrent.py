@@ -243,9 +243,8 @@ def test_gates_begin_with_the_memory_that_is_asked_for(cell, place, tmp_path):
     (layer,) = recurrent_layers(cell, (4,), memory=101)
     model = keras.Sequential([keras.Input((5, 1)), layer])
     bias = np.atleast_2d(keras.ops.convert_to_numpy(layer.cell.bias))
-    assert np.allclose(
-        np.exp(bias[0, place]), [1, 34, 67, 100]
-    )  # a gate of b / (1 + b) keeps the state for b + 1 steps
+    # A gate of sigmoid(log(n)) = n / (n + 1) keeps the state for n + 1 steps.
+    assert np.allclose(np.exp(bias[0, place]), [1, 34, 67, 100])
     if cell == "lstm":
         assert np.allclose(bias[0, :4], -bias[0, place])  # what lasts long lets little in
     assert not bias[0, 8:].any() and not bias[1:].any()
