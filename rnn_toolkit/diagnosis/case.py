@@ -24,6 +24,7 @@ from rnn_toolkit.texts.next_token import NextToken
 PROBES = 4  # batches that the model is run on before training
 TRAINED_PROBES = 16  # after it, when its losses are held against those of the history
 STREAMS = 8  # rows of a language model, whose outputs are as wide as its vocabulary
+CHUNK = 8  # rows whose mean loss is held against that of others, to tell how far chance may move the mean
 
 
 @dataclasses.dataclass(eq=False)
@@ -218,6 +219,17 @@ class Case:
             columns = {"training": "loss", "validation": "val_loss"}
             return {split: float(self.history[one].iloc[-1]) for split, one in columns.items() if one in self.history}
         return {split: self.mean_loss(split, outputs) for split, outputs in self.outputs.items()}
+
+    def standard_error(self, split: str) -> float:
+        """Return by how much `losses` may be off by chance, being of some rows; 0 where the history's."""
+        if self.layers_of(NextToken):
+            return 0.0
+        values = []
+        for (_, y, weight), out in zip(self.batches[split], self.outputs[split], strict=True):
+            for first in range(0, len(out), CHUNK):
+                rows = slice(first, first + CHUNK)
+                values.append(self.loss.of(y[rows], out[rows], None if weight is None else weight[rows]))
+        return float(np.nanstd(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else np.inf
 
     @functools.cached_property
     def constant_losses(self) -> dict[str, float]:

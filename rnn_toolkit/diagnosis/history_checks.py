@@ -138,6 +138,8 @@ def overfitting(case: Case) -> Finding | None:
         past = min(validation, losses.iloc[-1])  # a few batches may be harder than all; the last epoch knew them all
         is_past = past > case.limits["past_best"] * losses.min()
         is_past &= past - losses.min() > case.limits["past_best_gap"] * floor
+        if is_past:
+            is_past = past - losses.min() > case.limits["past_best_errors"] * case.standard_error("validation")
         began = f" On the latter it was lowest at epoch {losses.idxmin()}, with {losses.min():.3g}." if is_past else ""
     if not (gap or (is_past and validation > train)):
         return None

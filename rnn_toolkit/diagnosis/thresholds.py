@@ -114,6 +114,7 @@ LIMITS: dict[str, dict[str, Threshold]] = {
         "overfitting_gap": Threshold(0.15, "what lies between the two, in the best constant's loss"),
         "past_best": Threshold(1.2, "validation loss of the weights as they are over the lowest"),
         "past_best_gap": Threshold(0.1, "what lies between the two, in the best constant's loss"),
+        "past_best_errors": Threshold(2, "the same, in standard errors of the loss, which is that of some rows"),
         "of_no_use": Threshold(0.9, "best validation loss over the best constant's: of no use for any other row"),
     },
     "cannot overfit one batch": {

@@ -132,7 +132,15 @@ def train(
             run.open(folder, identity, resume=resume, has_trained=has_trained, model=model)
             _report_forgetful(callbacks)
         # Rows that go on from those of the batch before must stay in order.
-        shuffle = not any(getattr(layer, "stateful", False) for layer in model._flatten_layers())
+        stateful = [layer.name for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
+        shuffle = not stateful
+        if stateful and keras.backend.backend() == "jax":
+            warnings.warn(
+                f"On JAX, Keras' `fit` forgets the state of a stateful layer after each batch, so {stateful[0]!r} "
+                'begins each batch anew. Train it on TensorFlow: `os.environ["KERAS_BACKEND"] = "tensorflow"` before '
+                "Keras is imported.",
+                stacklevel=2,
+            )
         run.feed = positioned(train, batch_size=batch_size, seed=run.seed, shuffle=shuffle)
         if run.feed is None and run_dir is not None:
             warnings.warn(

@@ -401,8 +401,8 @@ def pretrained_embeddings(random):
 def fixed_batch(random):
     """A network of a fixed batch size, with a state that it keeps."""
     series = np.sin(np.arange(1500) / 4) + 0.2 * random.normal(0, 1, 1500)
-    x, y = cut(series[:, None], 12)
-    model = compiled(keras.Input(batch_shape=(32, 12, 1)), layers.GRU(12), layers.Dense(1))
+    x, y = cut(series[:, None], 48)
+    model = compiled(keras.Input(batch_shape=(32, 48, 1)), layers.GRU(12), layers.Dense(1))
     return model, (x[:960], y[:960]), (x[1100:1420], y[1100:1420])
 
 
@@ -767,7 +767,7 @@ def alarms(report) -> list[str]:
     return told + [f"not run {name}: {why}" for name, why in broken.items()]
 
 
-def trained(model, train, validation, *, epochs=60, monitor=True):
+def trained(model, train, validation, *, epochs=300, monitor=True):
     """Train until it no longer improves, and return the history."""
     callbacks = [*rt.default_callbacks(patience=6), *([rt.Monitor()] if monitor else [])]
     return rt.train(model, train, validation, epochs=epochs, callbacks=callbacks, progress=None)

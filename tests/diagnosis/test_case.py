@@ -54,6 +54,15 @@ def test_layers_are_found_by_name_and_kind(case):
     assert not (case.normalizes or case.rescales or case.has_vocabulary or case.has_trained)
 
 
+def test_a_loss_of_some_rows_has_an_error():
+    case = trained_case({"loss": [1.0]})
+    y, out = np.repeat([[0.0], [1.0], [2.0]], 8, axis=0), np.zeros((24, 1), "float32")  # means of 0, 1 and 4
+    vars(case).update(batches={"validation": [(X[:24], y, None)]}, outputs={"validation": [out]})
+    assert case.standard_error("validation") == pytest.approx(np.std([0, 1, 4], ddof=1) / 3**0.5)
+    vars(case).update(batches={"validation": [(X[:8], y[:8], None)]}, outputs={"validation": [out[:8]]})
+    assert case.standard_error("validation") == np.inf
+
+
 def test_outputs_and_losses_are_those_of_the_model(case):
     assert case.width == 1
     assert case.outputs["validation"][0] == pytest.approx(case.model.predict(X[:20], verbose=0), abs=1e-6)

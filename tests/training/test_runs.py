@@ -496,6 +496,9 @@ def resumed_and_whole(build, data, tmp_path, crash, *, epochs=3, **options):
     return [model for _, model in outcomes]
 
 
+forgets = pytest.mark.filterwarnings("ignore:On JAX, Keras' `fit` forgets")
+
+
 def stateful(**options) -> keras.Model:
     if keras.backend.backend() == "torch":
         pytest.skip("Keras' own `fit` fails on stateful layers there: their states change in place")
@@ -505,6 +508,7 @@ def stateful(**options) -> keras.Model:
     return model
 
 
+@forgets
 @pytest.mark.parametrize("validates", [False, True])
 @pytest.mark.parametrize("crash", [(1, 1), (1, None)], ids=str)
 def test_states_of_stateful_layers_go_on(tmp_path, crash, validates):
@@ -516,6 +520,7 @@ def test_states_of_stateful_layers_go_on(tmp_path, crash, validates):
         assert np.any(a) or keras.backend.backend() == "jax"  # where Keras' `fit` keeps no states
 
 
+@forgets
 def test_rows_that_a_stateful_layer_goes_on_with_keep_their_order():
     x = np.random.default_rng(0).normal(size=(8, 3, 1)).astype("float32")
     keras.utils.set_random_seed(0)
@@ -523,6 +528,13 @@ def test_rows_that_a_stateful_layer_goes_on_with_keep_their_order():
     keras.utils.set_random_seed(0)
     history = train(stateful(), (x, x[:, 0]), epochs=2, batch_size=2, callbacks=[], progress=None)
     assert history["loss"].tolist() == expected
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="elsewhere the state is kept")
+def test_a_state_that_keras_forgets_is_told():
+    x = np.zeros((4, 3, 1), "float32")
+    with pytest.warns(UserWarning, match="forgets the state of a stateful layer after each batch, so 'lstm.*' begins"):
+        train(stateful(), (x, x[:, 0]), epochs=1, batch_size=2, callbacks=[], progress=None)
 
 
 @keras.saving.register_keras_serializable("test")
@@ -572,6 +584,7 @@ def test_further_optimizers_and_variables_of_a_model_go_on(tmp_path, crash):
             assert np.array_equal(a, b)
 
 
+@forgets
 def test_a_state_that_an_earlier_version_did_not_keep_is_named(tmp_path, monkeypatch):
     x = np.ones((4, 3, 1), "float32")
     data, options = (x, x[:, 0]), {"batch_size": 2, "callbacks": [], "progress": None, "run_dir": tmp_path}
