@@ -35,7 +35,8 @@ def counted(things: Iterable, what: str, units: str):
 def shorten_errors() -> None:
     """Let a notebook show an error of ours right below the line that caused it, without our own frames between.
 
-    `%debug` and `error.__traceback__` keep every frame, and an error that comes from another package shows them all.
+    What an error of ours was made from is left out, too. `%debug`, `error.__traceback__` and `error.__cause__` keep all
+    of it, and an error that comes from another package is shown whole.
     """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None:
@@ -43,19 +44,31 @@ def shorten_errors() -> None:
     show = shell.InteractiveTB.structured_traceback
 
     def show_short(kind=None, error=None, trace=None, *args, **options):
-        return show(kind, error, _without_own_end(trace), *args, **options)
+        short = _without_own_end(trace)
+        if short is trace:
+            return show(kind, error, trace, *args, **options)
+        cause, is_suppressed = error.__cause__, error.__suppress_context__
+        error.__cause__ = None  # while it is shown
+        try:
+            return show(kind, error, short, *args, **options)
+        finally:
+            error.__cause__, error.__suppress_context__ = cause, is_suppressed
 
     shell.InteractiveTB.structured_traceback = show_short
 
 
 def _without_own_end(trace: TracebackType | None) -> TracebackType | None:
-    """Return a copy of a traceback up to the last frame that is not ours, the original being left as it is."""
-    nodes = []
-    while trace is not None:
-        nodes.append(trace)
-        trace = trace.tb_next
-    while len(nodes) > 1 and nodes[-1].tb_frame.f_globals.get("__name__", "").startswith("rnn_toolkit"):
-        nodes.pop()
-    for node in reversed(nodes):
-        trace = TracebackType(trace, node.tb_frame, node.tb_lasti, node.tb_lineno)
-    return trace
+    """Return a copy of a traceback up to the last frame that is not ours, or itself if that is its end."""
+    nodes, node = [], trace
+    while node is not None:
+        nodes.append(node)
+        node = node.tb_next
+    others = len(nodes)
+    while others > 1 and nodes[others - 1].tb_frame.f_globals.get("__name__", "").startswith("rnn_toolkit"):
+        others -= 1
+    if others == len(nodes):
+        return trace
+    short = None
+    for node in reversed(nodes[:others]):
+        short = TracebackType(short, node.tb_frame, node.tb_lasti, node.tb_lineno)
+    return short

@@ -55,7 +55,7 @@ def test_nothing_is_shown_where_it_is_quick_or_nobody_watches(watched, seconds, 
 
 
 def test_what_may_last_shows_how_far_it_is(watched):
-    vocabulary = rt.fit_vocabulary(["to be", "or not"])
+    vocabulary = rt.fit_vocabulary(["to be\nor not"])
     letters = rt.fit_vocabulary(["to be"], unit="character")
     writer = rt.build_language_model(letters, rt.recurrent_layers("gru", (2,), return_sequences=True))
     text = rt.generate(writer, "to", length=3, seed=0)
@@ -65,7 +65,7 @@ def test_what_may_last_shows_how_far_it_is(watched):
     forecaster = rt.build_forecaster(train, rt.recurrent_layers("gru", (2,)))
     assert len(rt.backtest(forecaster, test, baselines=()))
     rt.diagnose(forecaster, train)
-    for words in ("vocabulary: 0 of 2 texts", "writing: 0 of 3 tokens", "backtest: 0 of 1 batches", "diagnosis: 0 of"):
+    for words in ("vocabulary: 0 of 2 lines", "writing: 0 of 3 tokens", "backtest: 0 of 1 batches", "diagnosis: 0 of"):
         assert words in watched.getvalue()
     assert watched.getvalue().strip("\r").split("\r")[-1].strip() == ""
 
@@ -104,6 +104,14 @@ def test_an_error_of_ours_stands_below_the_line_that_caused_it_and_keeps_its_fra
     assert shown.strip().endswith(f"ValueError: {error}") and "rnn_toolkit/" not in shown
     assert len(shown.strip().splitlines()) == 7
     assert traceback.extract_tb(error.__traceback__)[-1].filename.endswith("_checks.py")
+
+
+def test_an_error_of_ours_is_shown_without_the_one_it_was_made_from_and_keeps_it(page, tmp_path):
+    (tmp_path / "broken.wav").write_bytes(b"RIFF, or so it says")
+    shown, error = page(f"rt.read_recordings({str(tmp_path)!r}, sampling_rate=8000)")
+    assert "broken.wav" in shown.splitlines()[-1]
+    assert shown.count("Traceback") == 1 and len(shown.strip().splitlines()) < 10, shown
+    assert error.__cause__ is not None
 
 
 def test_an_error_from_elsewhere_shows_all_frames(page):

@@ -10,6 +10,7 @@ import functools
 import itertools
 import json
 import numbers
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable
@@ -212,7 +213,9 @@ def fit_vocabulary(
         else:
             engine, alphabet = _tokenizer(models.BPE()), pre_tokenizers.ByteLevel.alphabet()
             trainer = trainers.BpeTrainer(vocab_size=size - 2, initial_alphabet=alphabet, show_progress=False)
-        engine.train_from_iterator(counted(texts, "vocabulary", "texts"), trainer)
+        # By lines, so that one long text is counted, too. No token goes on from a letter to a new line.
+        lines = [line for text in texts for line in re.split(r"(?<=\S)(?=\n)", text)]
+        engine.train_from_iterator(counted(lines, "vocabulary", "lines"), trainer)
         codes = engine.get_vocab()
         tokens = sorted(codes, key=codes.get)
         merges = tuple(map(" ".join, json.loads(engine.to_str())["model"].get("merges", ())))

@@ -767,7 +767,7 @@ def alarms(report) -> list[str]:
     return told + [f"not run {name}: {why}" for name, why in broken.items()]
 
 
-def trained(model, train, validation, *, epochs=300, monitor=True):
+def trained(model, train, validation, *, epochs=120, monitor=True):
     """Train until it no longer improves, and return the history."""
     callbacks = [*rt.default_callbacks(patience=6), *([rt.Monitor()] if monitor else [])]
     return rt.train(model, train, validation, epochs=epochs, callbacks=callbacks, progress=None)
