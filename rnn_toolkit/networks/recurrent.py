@@ -329,8 +329,8 @@ def recurrent_layers(
     """Make a stack of recurrent layers.
 
     Args:
-        cell: "simple" (vanilla RNN), "lstm" (forget bias 1), "gru", or "mingru", for long sequences: its gate
-            sees the input alone, so that all steps are computed at once.
+        cell: "simple" (vanilla RNN), "lstm" (forget bias 1), "gru", or "mingru", for long sequences in small batches:
+            its gate sees the input alone, so that all steps are computed at once; it learns less than a GRU.
         units: Units of each layer, the first layer first.
         bidirectional: Whether each layer reads both ways; doubles its output.
         dropout: Share of the inputs of each layer to drop in training, the same at every time step.
