@@ -182,8 +182,8 @@ def stopped_too_early(case: Case) -> Finding | None:
     hardly_begun = epochs < case.limits["epochs"] and not case.has_learnt
     if not (_is_falling(case) or (hardly_begun and np.isfinite(case.history[column].iloc[-1]))):
         return None
-    name, last = "validation" if column == "val_loss" else "training", case.history[column].iloc[-1]
-    seen = f"still falling: {last:.3g} was its best yet" if _is_falling(case) else f"{last:.3g}"
+    name, losses = "validation" if column == "val_loss" else "training", case.history[column]
+    seen = f"still falling: {losses.min():.3g} was its best yet" if _is_falling(case) else f"{losses.iloc[-1]:.3g}"
     return warning(
         f"After {epochs} epoch{'s' * (epochs > 1)} the {name} loss was {seen}.",
         "The training ended before it was done.",
@@ -231,9 +231,8 @@ def _is_falling(case: Case) -> bool:
         return False
     late = max(len(values) // 5, 1)
     before, after = values[:-late].min(), values[-late:].min()
-    return bool(
-        values[-1] <= 1.02 * values.min() and before - after > case.limits["still_falling"] * (values[0] - after)
-    )
+    is_recent = len(values) - np.argmin(values) <= max(late // 2, 2)  # else it had stopped to fall
+    return bool(is_recent and before - after > case.limits["still_falling"] * (values[0] - after))
 
 
 def _width(layer) -> int:

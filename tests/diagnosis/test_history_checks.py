@@ -52,6 +52,8 @@ def test_a_loss_that_still_falls_was_stopped_too_early():
     assert "After 10 epochs" in history_checks.stopped_too_early(trained_case(falling(1, 0.5))).evidence
     settled = {"loss": [1.0, 0.3, 0.2, 0.2, 0.2, 0.2], "val_loss": [1.0, 0.3, 0.2, 0.2, 0.2, 0.2]}
     assert history_checks.stopped_too_early(trained_case(settled)) is None
+    waited = list(np.linspace(1, 0.5, 20)) + [0.505] * 6  # as early stopping does
+    assert history_checks.stopped_too_early(trained_case({"loss": waited, "val_loss": waited})) is None
 
 
 def test_a_training_that_did_not_reach_its_start_was_not_stopped_too_early():
