@@ -4,8 +4,8 @@
     python notebooks/gallery.py gallery 00 04       only those whose names begin so
 
 It needs pdoc beside what the notebooks need: pip install pdoc. A notebook that fails is shown with its error, and the
-command fails at the end. The last picture of each notebook is kept in pictures/, for the index; with --small also
-beside this file, for README.
+command fails at the end. A picture of each notebook is kept in pictures/, for the index; with --small also beside
+this file, for README.
 """
 
 import argparse
@@ -45,8 +45,9 @@ def executed(source: Path) -> tuple[nbformat.NotebookNode, bool]:
 
 
 def last_picture(notebook: nbformat.NotebookNode) -> bytes | None:
-    """Return the last picture among the results as PNG, `None` without one."""
-    outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    """Return the picture of the cell tagged "picture", else the last one, as PNG; `None` without one."""
+    cells = [cell for cell in notebook.cells if "picture" in cell.metadata.get("tags", [])] or notebook.cells
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
     return next((base64.b64decode(data["image/png"]) for data in reversed(outputs) if "image/png" in data), None)
 
 

@@ -13,7 +13,7 @@
 # - tell a gradient that vanishes from one that explodes, and know what helps against each.
 #
 # Words in blue are explained in the [glossary](glossary.md). You need some Python; of networks you need not know
-# anything. About 3 minutes on two CPU cores.
+# anything. About 2 minutes on two CPU cores.
 
 # %%
 import keras
@@ -242,7 +242,7 @@ def share_right(layer, lag):
 # Three kinds of memory try it. A `SimpleRNN` is the formula above. `GRU` and `LSTM` have [gates](glossary.md#gate):
 # small networks inside that decide at each step what of the state is kept and what is overwritten.
 
-# %%
+# %% tags=["picture"]
 kinds = {"SimpleRNN": keras.layers.SimpleRNN, "GRU": keras.layers.GRU, "LSTM": keras.layers.LSTM}
 memory = {}
 for name, kind in kinds.items():

@@ -14,7 +14,7 @@
 # - let the network learn on from your rows ([transfer](glossary.md#transfer));
 # - tell by a score whether it helps, and where it does not.
 #
-# Words in blue are explained in the [glossary](glossary.md). About 2 minutes on two CPU cores.
+# Words in blue are explained in the [glossary](glossary.md). About 1 minute on two CPU cores.
 
 # %% [markdown]
 # The network that ships with the package never saw a real series. It learnt from synthetic ones, made by a program:

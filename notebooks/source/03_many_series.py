@@ -13,7 +13,7 @@
 # - give it further columns, each with the right role, and leave gaps as they are;
 # - forecast with an interval, and check that it holds what it promises.
 #
-# Words in blue are explained in the [glossary](glossary.md). About 3 minutes on two CPU cores.
+# Words in blue are explained in the [glossary](glossary.md). About 1 minute on two CPU cores.
 
 # %%
 import keras

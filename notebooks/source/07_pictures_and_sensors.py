@@ -13,7 +13,7 @@
 # - follow the opinion of a network while it reads;
 # - split by place or machine and by time, so that a score is not flattering.
 #
-# Words in blue are explained in the [glossary](glossary.md). About 3 minutes on two CPU cores.
+# Words in blue are explained in the [glossary](glossary.md). About 1 minute on two CPU cores.
 
 # %%
 import keras
@@ -102,7 +102,7 @@ rt.score_labels(test_digits, answers["label"]).round(3)
 # `rt.stream` reads a signal in chunks, and says after each what it makes of all that it has seen. Look at the columns:
 # after three rows many digits look alike; by the last row all but one are ruled out.
 
-# %%
+# %% tags=["picture"]
 figure, axes = plt.subplots(1, 4, figsize=(10, 3.2), layout="constrained")
 for place, ax in zip(range(4), axes, strict=True):
     stream = rt.stream(model, steps=1)

@@ -12,7 +12,7 @@
 # - judge it by voices it has never heard;
 # - turn speech into text by [CTC](glossary.md#ctc), also while somebody speaks.
 #
-# Words in blue are explained in the [glossary](glossary.md). About 5 minutes on two CPU cores.
+# Words in blue are explained in the [glossary](glossary.md). About 1 minute on two CPU cores.
 
 # %%
 import keras

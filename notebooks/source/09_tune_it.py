@@ -45,7 +45,7 @@ import rnn_toolkit as rt
 
 # %% tags=["parameters"]
 trials = 25  # networks that the search may try
-epochs = 15  # passes through the training data, at most
+epochs = 10  # passes through the training data, at most
 seeds = 3  # trainings of each variant in the table
 
 # %%
@@ -172,7 +172,7 @@ options = {"seeds": seeds, "epochs": epochs, "run_dir": folder / "table"}
 table = rt.compare(build, variants, train, validation, baselines={"logistic regression": linear_loss}, **options)
 table.sort_values("mean").round(3)
 
-# %%
+# %% tags=["picture"]
 order = table.sort_values("mean", ascending=False)
 ax = order["mean"].plot.barh(
     xerr=order["spread"], figsize=(9, 5), color="#99c7e0", xlabel="validation loss, best epoch"

@@ -13,7 +13,7 @@
 # - compare that with plain training of the same length, and drop what does not help;
 # - put a new head on a trained network, and say whether anything was carried over.
 #
-# Words in blue are explained in the [glossary](glossary.md). About 6 minutes on two CPU cores.
+# Words in blue are explained in the [glossary](glossary.md). About 3 minutes on two CPU cores.
 
 # %%
 import keras

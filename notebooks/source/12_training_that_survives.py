@@ -14,7 +14,7 @@
 # - stop a training by hand and keep the best of it;
 # - read [gradients](glossary.md#gradient) and update ratios, and choose a learning-rate schedule.
 #
-# Words in blue are explained in the [glossary](glossary.md). About 2 minutes on two CPU cores.
+# Words in blue are explained in the [glossary](glossary.md). About 1 minute on two CPU cores.
 
 # %%
 import os
