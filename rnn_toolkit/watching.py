@@ -1,6 +1,7 @@
 """What somebody sees who watches: one line that says how far a long call has come, and errors in few lines."""
 
 import sys
+import traceback
 from collections.abc import Iterable
 from types import TracebackType
 
@@ -35,8 +36,8 @@ def counted(things: Iterable, what: str, units: str):
 def shorten_errors() -> None:
     """Let a notebook show an error of ours right below the line that caused it, without our own frames between.
 
-    What an error of ours was made from is left out, too. `%debug`, `error.__traceback__` and `error.__cause__` keep all
-    of it, and an error that comes from another package is shown whole.
+    What an error of ours was made from is left out, too, unless it went through code of the notebook. `%debug`,
+    `error.__traceback__` and `error.__cause__` keep all of it, and an error of another package is shown whole.
     """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None:
@@ -45,8 +46,8 @@ def shorten_errors() -> None:
 
     def show_short(kind=None, error=None, trace=None, *args, **options):
         short = _without_own_end(trace)
-        if short is trace:
-            return show(kind, error, trace, *args, **options)
+        if short is trace or _is_from_notebook(error.__cause__ or error.__context__):
+            return show(kind, error, short, *args, **options)
         cause, is_suppressed = error.__cause__, error.__suppress_context__
         error.__cause__ = None  # while it is shown
         try:
@@ -55,6 +56,12 @@ def shorten_errors() -> None:
             error.__cause__, error.__suppress_context__ = cause, is_suppressed
 
     shell.InteractiveTB.structured_traceback = show_short
+
+
+def _is_from_notebook(error: BaseException | None) -> bool:
+    """Return whether an error went through code of the notebook itself."""
+    frames = traceback.walk_tb(error.__traceback__ if error is not None else None)
+    return any(frame.f_globals.get("__name__") == "__main__" for frame, _ in frames)
 
 
 def _without_own_end(trace: TracebackType | None) -> TracebackType | None:

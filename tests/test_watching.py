@@ -114,6 +114,15 @@ def test_an_error_of_ours_is_shown_without_the_one_it_was_made_from_and_keeps_it
     assert error.__cause__ is not None
 
 
+def test_what_went_through_code_of_the_notebook_is_shown(page):
+    shown, _ = page(
+        "import keras\nclass Mine(keras.layers.Layer):\n    def call(self, x):\n        raise ValueError('mine')\n"
+        "body = keras.Sequential([keras.Input((2, 1)), keras.layers.GRU(2), keras.layers.Dense(1)])\n"
+        "rt.replace_head(body, [Mine()])"
+    )
+    assert "raise ValueError('mine')" in shown and "does not fit on layer" in shown
+
+
 def test_an_error_from_elsewhere_shows_all_frames(page):
     shown, _ = page("rt.compare(lambda: 1 // 0, {'a': {}}, None, None, seeds=1, epochs=1)")
     assert "comparison.py" in shown and "ZeroDivisionError" in shown

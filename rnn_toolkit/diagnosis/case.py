@@ -24,7 +24,8 @@ from rnn_toolkit.texts.next_token import NextToken
 PROBES = 4  # batches that the model is run on before training
 TRAINED_PROBES = 16  # after it, when its losses are held against those of the history
 STREAMS = 8  # rows of a language model, whose outputs are as wide as its vocabulary
-CHUNK = 8  # rows whose mean loss is held against that of others, to tell how far chance may move the mean
+CHUNKS = 64  # at most, of the rows: their mean losses tell what chance does to the mean of all
+SMALLEST_CHUNK = 8  # rows
 
 
 @dataclasses.dataclass(eq=False)
@@ -221,14 +222,15 @@ class Case:
         return {split: self.mean_loss(split, outputs) for split, outputs in self.outputs.items()}
 
     def standard_error(self, split: str) -> float:
-        """Return by how much `losses` may be off by chance, being of some rows; 0 where the history's."""
-        if self.layers_of(NextToken):
+        """Return how far `losses` may be off by chance: 0 where they are the history's, or of all rows."""
+        sample, rows = self.samples[split], sum(map(len, self.outputs[split]))
+        if self.layers_of(NextToken) or (sample.is_whole and rows == len(sample)):
             return 0.0
-        values = []
+        values, size = [], max(rows // CHUNKS, SMALLEST_CHUNK)
         for (_, y, weight), out in zip(self.batches[split], self.outputs[split], strict=True):
-            for first in range(0, len(out), CHUNK):
-                rows = slice(first, first + CHUNK)
-                values.append(self.loss.of(y[rows], out[rows], None if weight is None else weight[rows]))
+            for first in range(0, len(out), size):
+                chunk = slice(first, first + size)
+                values.append(self.loss.of(y[chunk], out[chunk], None if weight is None else weight[chunk]))
         return float(np.nanstd(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else np.inf
 
     @functools.cached_property

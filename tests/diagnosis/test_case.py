@@ -61,6 +61,8 @@ def test_a_loss_of_some_rows_has_an_error():
     assert case.standard_error("validation") == pytest.approx(np.std([0, 1, 4], ddof=1) / 3**0.5)
     vars(case).update(batches={"validation": [(X[:8], y[:8], None)]}, outputs={"validation": [out[:8]]})
     assert case.standard_error("validation") == np.inf
+    vars(case).update(batches={"validation": [(X, Y, None)]}, outputs={"validation": [Y + 1]})
+    assert case.standard_error("validation") == 0  # of all rows, as the history's
 
 
 def test_outputs_and_losses_are_those_of_the_model(case):
