@@ -79,13 +79,13 @@ def inject(notebook: dict, values: dict[str, object]) -> None:
     notebook["cells"].insert(place + 1, new)
 
 
-def execute(notebook: dict, folder: Path, seconds: float) -> None:
-    """Run all cells in a fresh kernel with `folder` as its working directory, within a time for all of them."""
+def execute(notebook: dict, folder: Path, seconds: float):
+    """Run all cells in a fresh kernel in a folder, within a time for all of them, and return them with results."""
     import nbformat
     from nbclient import NotebookClient
 
     end = time.monotonic() + seconds
-    NotebookClient(
+    return NotebookClient(
         nbformat.reads(json.dumps(notebook), as_version=4),
         kernel_name="python3",
         timeout_func=lambda cell: max(end - time.monotonic(), 1),  # nbclient takes 0 for "no limit"
@@ -129,7 +129,21 @@ def test_notebook_runs(builder, source, tmp_path, monkeypatch):
     monkeypatch.delenv("MPLBACKEND", raising=False)  # pictures belong into the page here
     notebook = json.loads(builder.build(source))
     inject(notebook, SMALL[source.stem])
-    execute(notebook, tmp_path, SECONDS)
+    run = execute(notebook, tmp_path, SECONDS)
+    assert [cell.source for cell in run.cells if draws(cell) and not shows(cell)] == []
+
+
+def draws(cell) -> bool:
+    """Return whether a cell plots something outside of its functions."""
+    if cell.cell_type != "code":
+        return False
+    statements = [one for one in ast.parse(cell.source).body if not isinstance(one, ast.FunctionDef | ast.ClassDef)]
+    return bool(re.search(r"\.plot[._(]|\.plot_\w+\(|plt\.subplots\(", "\n".join(map(ast.unparse, statements))))
+
+
+def shows(cell) -> bool:
+    """Return whether there is a picture among the results of a cell."""
+    return any("image/png" in output.get("data", {}) for output in cell.outputs)
 
 
 def tables() -> dict[str, tuple[pd.DataFrame, dict, dict]]:

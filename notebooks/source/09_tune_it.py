@@ -120,6 +120,7 @@ best
 
 # %%
 study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder / 'search' / 'study.db'}")
+_ = plt.ion()  # before `rc_context`, which would take back that pictures are shown
 with plt.rc_context():
     optuna.visualization.matplotlib.plot_optimization_history(study)
 
