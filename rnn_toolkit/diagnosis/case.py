@@ -15,7 +15,7 @@ from rnn_toolkit.diagnosis.reading import fitted, some_batches
 from rnn_toolkit.diagnosis.reference_loss import ReferenceLoss
 from rnn_toolkit.diagnosis.restoring import untouched
 from rnn_toolkit.diagnosis.sample import FEWEST, Sample, sample_of, widened
-from rnn_toolkit.networks.probing import array, compiled, compiled_forward, named_layers
+from rnn_toolkit.networks.probing import array, compiled_forward, named_layers
 from rnn_toolkit.networks.recurrent import cell_of
 from rnn_toolkit.tables.layers import RawUnits
 from rnn_toolkit.texts.layers import TokenEmbedding
@@ -155,14 +155,22 @@ class Case:
     # What it makes of the data.
 
     @functools.cached_property
-    def outputs(self) -> dict[str, list[np.ndarray]]:
-        """What the model makes of each of the batches, without dropout."""
+    def forward(self) -> dict[str, tuple[list, dict[str, tuple]]]:
+        """What the model makes of each of the batches, without dropout; and `compiled_forward` of the first one."""
+        found = {}
         with untouched(self.model):
-            call = compiled(self.model)
-            made = {split: [call(x) for x, _, _ in batches] for split, batches in self.batches.items()}
-        if isinstance(made["training"][0], dict | list | tuple):
+            run = compiled_forward(self.model)
+            for split, batches in self.batches.items():
+                first, inside = run(batches[0][0])
+                found[split] = [first, *(run(x)[0] for x, _, _ in batches[1:])], inside
+        return found
+
+    @functools.cached_property
+    def outputs(self) -> dict[str, list[np.ndarray]]:
+        """What the model makes of each of the batches."""
+        if isinstance(self.forward["training"][0][0], dict | list | tuple):
             raise NotImplementedError("several outputs")
-        return keras.tree.map_structure(array, made)
+        return {split: outputs for split, (outputs, _) in self.forward.items()}
 
     @property
     def width(self) -> int:
@@ -171,10 +179,8 @@ class Case:
 
     @functools.cached_property
     def inside(self) -> dict[str, dict[str, tuple]]:
-        """`compiled_forward` of the first batch: layer, outputs and arguments by the layer's name."""
-        with untouched(self.model):
-            forward = compiled_forward(self.model)
-            return {split: forward(batches[0][0]) for split, batches in self.batches.items()}
+        """Of the first batch: layer, outputs and arguments by the layer's name."""
+        return {split: inside for split, (_, inside) in self.forward.items()}
 
     def received(self, split: str) -> np.ndarray | None:
         """Return what the first recurrent layer reads, `(batch, timesteps, features)`, or `None`."""

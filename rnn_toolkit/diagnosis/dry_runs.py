@@ -152,8 +152,8 @@ def set_optimizer(model, optimizer):
     def step_as_in_fit(*given):  # which leaves out targets and weights that are not there; JAX hands in states, too
         return step(*given[:-1], keras.utils.pack_x_y_sample_weight(*given[-1]))
 
-    # By setattr they would be tracked for saving.
-    vars(model).update(optimizer=optimizer, train_function=None, train_step=step_as_in_fit)
+    # By setattr they would be tracked for saving. Metrics nobody reads, and TensorFlow makes the step twice for them.
+    vars(model).update(optimizer=optimizer, train_function=None, train_step=step_as_in_fit, _compile_metrics=None)
     return optimizer
 
 

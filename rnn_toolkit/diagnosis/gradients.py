@@ -8,6 +8,8 @@ from keras import ops
 from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.networks.probing import named_layers, numpy
 
+COMPILED_FROM = 50  # steps: to make the loop of fewer takes TensorFlow longer than to run them
+
 
 def gradient_flow(model: keras.Model, x, y, sample_weight=None) -> pd.DataFrame:
     """Measure how much each time step still counts for the loss: the norm of d loss / d h_t, by recurrent layer.
@@ -138,8 +140,9 @@ def _differentiate(model, layers, data):
             return loss, tape.gradient(loss, nudges, unconnected_gradients=tf.UnconnectedGradients.ZERO), masks
 
         names = []
-        # Compiled, because eager loops take ten times as long, and once, which TensorFlow otherwise warns of.
-        loss, gradients, masks = tf.function(run, autograph=False).get_concrete_function()()
+        # Long loops compiled, as they run ten times faster, and once, which TensorFlow otherwise warns of.
+        is_short = (*keras.tree.flatten(data[0])[0].shape, 0)[1] < COMPILED_FROM
+        loss, gradients, masks = (run if is_short else tf.function(run, autograph=False).get_concrete_function())()
     elif backend == "jax":
         import jax
 

@@ -64,7 +64,7 @@ def layer_statistics(model: keras.Model, x) -> pd.DataFrame:
     """
     check_ready(model, purpose="A look at its layers", compiled=False)
     with untouched(model):
-        calls = compiled_forward(model)(x)
+        _, calls = compiled_forward(model)(x)
     return statistics_of(model, calls)
 
 

@@ -113,45 +113,18 @@ def _recorded(named):
             vars(layer).pop("call", None)
 
 
-def compiled(model, collect=lambda run: run()):
-    """Return a function from inputs to outputs, without dropout, or to what `collect` makes of the call.
-
-    Compiled, because TensorFlow runs a recurrent layer eagerly ten times slower.
-    """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        traced = tf.function(lambda x: collect(lambda: model(x)), autograph=False)
-
-        def run(x):
-            return traced.get_concrete_function(x)(x)  # called itself, TensorFlow warns of the fifth model
-    elif keras.backend.backend() == "jax":
-        import jax
-
-        stateless = jax.jit(lambda held, x: collect(lambda: model.stateless_call(*held, x)[0]))
-
-        def run(x):
-            groups = (model.trainable_variables, model.non_trainable_variables)
-            return stateless(tuple([v.value for v in group] for group in groups), x)
-    else:
-
-        def run(x):
-            return collect(lambda: model(x))
-
-    return lambda x: run(keras.tree.map_structure(ops.convert_to_tensor, x))
-
-
 def compiled_forward(model):
-    """Return a function from inputs to `{name: (layer, output, arguments)}` of the innermost layers.
+    """Return a function from inputs to outputs, without dropout, and to `{name: (layer, output, arguments)}`.
 
-    The arguments are those of recurrent layers, inputs, states and mask, and `None` of others.
+    The latter of the innermost layers; the arguments are those of recurrent layers, inputs, states and mask, and `None`
+    of others. Compiled, because TensorFlow runs a recurrent layer eagerly ten times slower.
     """
     leaves = {name: layer for name, layer in named_layers(model).items() if not _inner_layers(layer)}
     leaves = {name: one for name, one in leaves.items() if not isinstance(one, keras.layers.InputLayer)}
 
-    def collect(run):
+    def watched(run):
         with _recorded(leaves) as calls:
-            run()
+            outputs = run()
         found = {}
         for name, args, kwargs, output in calls:
             values = next((one for one in keras.tree.flatten(output) if "float" in str(one.dtype)), None)
@@ -161,14 +134,34 @@ def compiled_forward(model):
             arguments = dict(zip(names, args, strict=False)) | kwargs
             is_recurrent = isinstance(leaves[name], keras.layers.RNN)
             found[name] = (values, tuple(arguments.get(one) for one in names) if is_recurrent else None)
-        return found
+        return outputs, found
 
-    run = compiled(model, collect)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        traced = tf.function(lambda x: watched(lambda: model(x)), autograph=False)
+
+        def run(x):
+            return traced.get_concrete_function(x)(x)  # called itself, TensorFlow warns of the fifth model
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        stateless = jax.jit(lambda held, x: watched(lambda: model.stateless_call(*held, x)[0]))
+
+        def run(x):
+            groups = (model.trainable_variables, model.non_trainable_variables)
+            return stateless(tuple([v.value for v in group] for group in groups), x)
+    else:
+
+        def run(x):
+            return watched(lambda: model(x))
 
     def forward(x):
-        found = run(x)
-        arrays = keras.tree.map_structure(lambda one: None if one is None else ops.convert_to_numpy(one), found)
-        return {name: (leaves[name], *arrays[name]) for name in leaves if name in arrays}
+        made = run(keras.tree.map_structure(ops.convert_to_tensor, x))
+        found = keras.tree.map_structure(lambda one: None if one is None else ops.convert_to_numpy(one), made[1])
+        return keras.tree.map_structure(array, made[0]), {
+            name: (leaves[name], *found[name]) for name in leaves if name in found
+        }
 
     return forward
 

@@ -164,7 +164,7 @@ class Monitor(ResumableCallback):
         try:
             self._forward = self._forward or compiled_forward(self.model)
             x = keras.tree.map_structure(lambda one: one[:PROBE_ROWS], self.probe)
-            return self._forward(x)
+            return self._forward(x)[1]
         except Exception as error:  # whatever a layer may raise: to watch must not end the training
             warnings.warn(
                 f"Monitor could not run the model on its probe: {type(error).__name__}: {' '.join(str(error).split())} "
