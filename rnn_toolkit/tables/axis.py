@@ -22,6 +22,7 @@ DATE = re.compile(
     r"|(19|20)\d{6}|\d{4}-?Q[1-4])([T ,]+\d.*)?"
 )
 RESAMPLE = "Resample first, for instance `frame.resample('h').mean()`, or pass `frequency=` to the task."
+LOCAL_CLOCK = "If the steps go by the local clock, as noon and midnight do, drop the zone: `.tz_localize(None)`."
 
 
 def time_index(frame: pd.DataFrame, task: ForecastTask) -> pd.Index:

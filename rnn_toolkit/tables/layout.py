@@ -6,7 +6,15 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import has_columns
-from rnn_toolkit.tables.axis import RESAMPLE, infer_frequency, places_on, regular_axis, ticks_of, time_index
+from rnn_toolkit.tables.axis import (
+    LOCAL_CLOCK,
+    RESAMPLE,
+    infer_frequency,
+    places_on,
+    regular_axis,
+    ticks_of,
+    time_index,
+)
 from rnn_toolkit.tables.task import ForecastTask
 
 
@@ -48,9 +56,10 @@ class Layout:
         grid = regular_axis(distinct[0], distinct[-1], frequency, after=1)
         position = places_on(grid[:-1], times, frequency)
         if (position < 0).any():
+            clock = "" if getattr(times, "tz", None) is None else f" {LOCAL_CLOCK}"
             raise ValueError(
                 f"The time axis is irregular: {times[int(np.argmin(position))]} is not a step of frequency "
-                f"{frequency!r} counted from {distinct[0]}. {RESAMPLE}"
+                f"{frequency!r} counted from {distinct[0]}. {RESAMPLE}{clock}"
             )
         first, last = np.full(len(names), len(grid)), np.zeros(len(names), dtype="int64")
         np.minimum.at(first, number, position)

@@ -40,6 +40,7 @@ def synthetic_series(count: int, length: int, generator: np.random.Generator) ->
         rows = np.flatnonzero(kinds == kind)
         if len(rows):
             values[rows] = make(season[rows], pattern[rows], length, g)
+    values = _grown(values, season, g)
     falling = (values[:, -1] < values[:, 0]) & (g.random(count) < 0.4)  # most things that people count grow
     values[falling] *= -1
     values = _happenings(values, g)
@@ -106,9 +107,10 @@ def _smoothing(season, pattern, length, g) -> np.ndarray:
     uneven = _some(0.15, count, g)  # noisier in some parts of the season
     wave = np.sin(2 * np.pi * (np.arange(length) / season[uneven, None] + g.random((len(uneven), 1))))
     noise[uneven] *= 1 + g.uniform(0, 0.9, (len(uneven), 1)) * wave
-    amplitude = np.where(g.random(count) < 0.88, _log_uniform(0.05, 4, count, g), 0)
+    rare = season <= 4  # years and quarters are sums of many days: their noise is small beside what lasts
+    amplitude = np.where(g.random(count) < 0.88, _log_uniform(0.05, 4, count, g), 0) * np.where(rare, 0.5, 1)
     seasonal = amplitude[:, None] * pattern
-    alpha = g.beta(1, 2, count) * (g.random(count) < 0.85)
+    alpha = g.beta(np.where(rare, 2, 1), np.where(rare, 1, 2)) * (g.random(count) < 0.85)
     alpha[_some(0.08, count, g)] = 1.0  # a random walk
     beta = alpha * g.beta(1, 6, count) * (g.random(count) < 0.7)
     gamma = (1 - alpha) * g.beta(1, 6, count) * (g.random(count) < 0.7)
@@ -199,6 +201,27 @@ def _trends(season, pattern, length, g) -> np.ndarray:
     return values + 0.1 * walk + _noise((count, length), g) * _log_uniform(0.01, 0.5, count, g)[:, None]
 
 
+def _grown(values, season, g) -> np.ndarray:
+    """Let some series grow, by more or less from time to time: most of the yearly ones, as what people sum up does."""
+    count, length = values.shape
+    rows = _some(np.select([season == 1, season == 4, season == 12], [0.8, 0.72, 0.45], 0.25), count, g)
+    size = _seasonal_step(values[rows], season[rows])
+    wander = g.standard_normal((len(rows), length))
+    keep = 1 - 1 / _log_uniform(3, 60, len(rows), g)
+    for step in range(1, length):
+        wander[:, step] = keep * wander[:, step - 1] + np.sqrt(1 - keep**2) * wander[:, step]
+    slope = 1 + _log_uniform(0.15, 3, len(rows), g)[:, None] * wander
+    a_season = _log_uniform(0.15, 4, len(rows), g) * size  # of growth
+    values[rows] += (a_season / season[rows])[:, None] * np.cumsum(slope, axis=1)
+    return values
+
+
+def _seasonal_step(values, season) -> np.ndarray:
+    """Return how much each series differs from itself a season before, in the mean."""
+    before = np.maximum(np.arange(values.shape[1]) - season[:, None], 0)
+    return np.abs(values - np.take_along_axis(values, before, axis=1)).mean(axis=1) + 1e-9
+
+
 def _happenings(values, g) -> np.ndarray:
     """Let levels break, single values stand out, and a strike or a sale last some steps."""
     count, length = values.shape
@@ -221,9 +244,9 @@ def _happenings(values, g) -> np.ndarray:
 def _multiplied(values, season, g) -> np.ndarray:
     """Let half of the series grow and swing by factors, and some of the monthly ones feel the days of the month."""
     count, length = values.shape
-    rows = _some(0.55, count, g)
+    rows = _some(0.6, count, g)
     spread = np.abs(values[rows] - values[rows, :1]).max(axis=1, keepdims=True) + 1e-9
-    factor = _log_uniform(0.05, 3, len(rows), g)[:, None] / np.maximum(spread, 1)
+    factor = _log_uniform(0.1, 5, len(rows), g)[:, None] / np.maximum(spread, 1)
     values[rows] = np.exp(np.clip((values[rows] - values[rows, :1]) * np.minimum(factor, 0.5), -7, 7))
     monthly = np.intersect1d(rows, np.flatnonzero(season == 12))
     monthly = monthly[g.random(len(monthly)) < 0.2]

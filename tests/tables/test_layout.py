@@ -152,6 +152,13 @@ def test_an_irregular_axis_is_shown_by_its_timestamp():
         Layout.of(frame_at(times), ForecastTask("load", 1, 1))
 
 
+def test_noon_and_midnight_by_the_local_clock_are_refused_with_what_to_do():
+    times = pd.date_range("2024-03-01", periods=90, freq="12h").tz_localize("Europe/Berlin")
+    with pytest.raises(ValueError, match=r"irregular.*If the steps go by the local clock.*`\.tz_localize\(None\)`"):
+        Layout.of(frame_at(times), ForecastTask("load", 1, 1))
+    assert Layout.of(frame_at(times.tz_localize(None)), ForecastTask("load", 1, 1)).frequency == "12h"
+
+
 def test_an_axis_that_is_mostly_gaps_is_refused():
     with pytest.raises(ValueError, match="full of gaps: the table has 4 rows where the axis has 101 steps"):
         Layout.of(frame_at([0, 1, 2, 100]), ForecastTask("load", 1, 1))
