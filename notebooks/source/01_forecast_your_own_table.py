@@ -26,22 +26,22 @@ import pandas as pd
 import rnn_toolkit as rt
 
 # %% [markdown]
-# **All that depends on the table stands in this cell.** As it is, the page forecasts the carbon dioxide in the air over
-# Mauna Loa, Hawaii: one value a week since 1958, in parts per million. To forecast a table of your own, change these
+# **All that depends on the table stands in this cell.** As it is, the page forecasts how many spots the sun shows: one
+# value a month since 1749. They come and go about every eleven years. To forecast a table of your own, change these
 # lines and run all cells. In Colab, upload the file by the folder symbol on the left; its name is then all you need. A
 # file on your Drive has a path like `/content/drive/MyDrive/mine.csv`, after a click on the Drive symbol there.
 
 # %% tags=["parameters"]
-csv_file = None  # path of your CSV file, such as "mine.csv"; None takes the air samples
-time_column = "date"  # the file's column of dates
+csv_file = None  # path of your CSV file, such as "mine.csv"; None takes the sunspots
+time_column = "month"  # the file's column of dates
 separator = ","  # between the columns; ";" in most files with decimal commas
 decimal = "."  # "," if the file writes 316,1
-target = "co2"  # the column to forecast
-unit = "parts per million"  # what it is measured in
-horizon = 52  # rows to forecast: a year of weeks
+target = "sunspots"  # the column to forecast
+unit = "spots"  # what it is measured in
+horizon = 24  # rows to forecast: two years of months
 lookback = None  # rows that the network sees at once; None chooses: three to five seasons, if there are rows enough
 season_length = None  # rows after which the pattern repeats, such as 12 for months; None looks for it
-run_dir = "runs/co2"  # folder of the training; each table and each setting needs one of its own
+run_dir = "runs/sunspots"  # folder of the training; each table and each setting needs one of its own
 epochs = 60  # passes through the training data, at most
 seed = 0
 
@@ -55,10 +55,11 @@ keras.utils.set_random_seed(seed)
 
 # %%
 if csv_file is None:
-    frame = rt.datasets.load_co2()
+    frame = rt.datasets.load_sunspots()
 else:
     frame = pd.read_csv(csv_file, sep=separator, decimal=decimal, parse_dates=[time_column], index_col=time_column)
     frame = frame.sort_index()
+assert target in frame, f"The table has no column {target!r}. It has {', '.join(frame)}: name one of them as `target`."
 frame.tail()
 
 # %% [markdown]
@@ -175,8 +176,7 @@ axes = rt.plot_errors(backtest)
 _ = axes.set_ylabel(unit)
 # %% [markdown]
 # The further ahead, the larger the error. If the network's line lies on that of the linear model, use the linear model:
-# that is not a failure, it is known before anybody builds on it. With carbon dioxide the two are close, because it
-# moves very evenly.
+# that is not a failure, it is known before anybody builds on it. With the sunspots the network is ahead.
 #
 # ## A forecast that can be checked
 #
@@ -216,23 +216,31 @@ axes = rt.plot_forecast(coming, frame, baseline=train.task.season_length)
 _ = axes.set_ylabel(unit)
 
 # %% [markdown]
+# Nothing tells the model that some numbers, such as those of spots or of sales, are never below zero. Where the
+# interval goes there, cut it: `coming.clip(lower=0)`.
+#
 # ## A second table
 #
-# The same with a CSV file of another frequency: passengers of airlines, one row a month from 1949 to 1960. Only the
-# names and lengths differ. Look at the first line: so do you read a file of your own.
+# The same with a CSV file of another frequency: the carbon dioxide in the air over Mauna Loa, Hawaii, one row a week
+# from 1958 to 2001. Only the names and lengths differ, and the season is looked for. Look at the first line: so do you
+# read a file of your own.
 
 # %%
-rt.datasets.load_airline_passengers().to_csv("airline.csv")  # stands for a file of yours
-months = pd.read_csv("airline.csv", parse_dates=["month"], index_col="month")
-monthly = rt.ForecastTask("passengers", horizon=12)
-parts = rt.split_by_time(months, monthly)
+rt.datasets.load_co2().to_csv("air.csv")  # stands for a file of yours
+weeks = pd.read_csv("air.csv", parse_dates=["week"], index_col="week")
+weekly = rt.ForecastTask("co2", horizon=52)
+parts = rt.split_by_time(weeks, weekly)
 second = rt.build_forecaster(parts[0])
-_ = rt.train(second, *parts[:2], epochs=epochs, run_dir=f"{run_dir}_airline")
-rt.score(rt.backtest(second, parts[2])).round(2)
+_ = rt.train(second, *parts[:2], epochs=epochs, run_dir=f"{run_dir}_air")
+rt.score(rt.backtest(second, parts[2])).round(3)
+
+# %% [markdown]
+# Here the linear model is as good, or a little better: this air changes so evenly that there is nothing left for a
+# network to find. The score decides, table by table.
 
 # %%
-axes = rt.plot_forecast(rt.forecast(second, months), months, baseline=12)
-_ = axes.set_ylabel("passengers, thousands")
+axes = rt.plot_forecast(rt.forecast(second, weeks), weeks, baseline=52)
+_ = axes.set_ylabel("parts per million")
 
 # %% [markdown]
 # For a table of yours there is also an empty page with all checks, and what to do when one speaks up:
@@ -248,16 +256,18 @@ _ = axes.set_ylabel("passengers, thousands")
 #
 # ## Exercises
 #
-# 1. Forecast the sunspots, `rt.datasets.load_sunspots()`, two years ahead. Their season of about eleven years is not
-#    quite regular: is copying still a good baseline?
+# 1. You know something that the rows alone do not tell clearly: a cycle of the sun takes about eleven years. Say so.
+#    What does it bring to the network, and what to the linear model?
 # 2. Let the network say by itself how sure it is, without `conformalize`.
 #
 # <details><summary>Solutions</summary>
 #
-# 1. `rt.ForecastTask("sunspots", horizon=24, lookback=264, season_length=132)`, and a `run_dir` of its own. Copying
-#    the last cycle is about as bad as copying the last value, as the cycles differ in length and height.
+# 1. `season_length = 132` and `lookback = 264`, two cycles of months, and a `run_dir` of its own. The network's MAE
+#    falls from 23.9 to 20.7, the linear model's from 27.5 to 22.4. To copy the last cycle (34.2) is as bad as to copy
+#    the last value (33.3), as no two cycles are alike in length and height.
 # 2. `rt.build_forecaster(train, quantiles=(0.1, 0.5, 0.9))` learns three [quantiles](glossary.md#quantile) instead of
-#    one value; `rt.score` then has a column `coverage_80`.
+#    one value; `rt.score` then has a column `coverage_80`. Of the sunspots only 59 % lie inside where
+#    80 % are promised, as the cycles of the test are higher than those learnt from: so calibrate, and count.
 #
 # </details>
 

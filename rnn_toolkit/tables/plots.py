@@ -123,9 +123,10 @@ def plot_errors(backtest: pd.DataFrame, *, target: str | None = None, ax=None):
     ax = axes_of(ax)
     marker = "o" if len(errors) == 1 else None
     for place, forecaster in enumerate(errors.columns):  # the model first
-        # The model's line is broad and solid, so that it shows beneath a baseline's that lies on it.
+        # The model's line is broad and solid, so that it shows beneath a baseline's that lies on it; the straight line
+        # is dashed where the last value's is not, which it often lies on.
         style = {"color": SERIES[place % len(SERIES)], "linewidth": 1.5 if place else 3, "zorder": 3 if place else 2}
-        style["linestyle"] = "--" if place else "-"
+        style["linestyle"] = (2.5 * (place // 2 % 2), (2.5, 2.5)) if place else "-"
         ax.plot(errors.index, errors[forecaster], label=forecaster.replace("_", " "), marker=marker, **style)
     ax.set_ylim(bottom=0)
     whole_ticks(ax, errors.index, "steps ahead")
