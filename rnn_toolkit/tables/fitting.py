@@ -7,6 +7,7 @@ limit has a unit, so that a table in other units gives the same forecasts.
 
 import dataclasses
 import functools
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from rnn_toolkit.tables.task import ForecastTask
 
 ROUNDING = float(np.finfo("float32").eps)
 BLUR = 1e-3  # of a step; a level is taken off where float32 would round by more
+BLURRED = 0.1  # of a step; where float32 rounds by more all the same, the user is told
 # Of the root mean square of single steps; no scale is smaller. A season that returns almost exactly, or a series that
 # rests but for a few blows, would otherwise count a hundred times and more what others do.
 LEAST_SCALE = 0.1
@@ -167,6 +169,7 @@ def fit(
         ]
         return Fitted(*np.moveaxis(np.reshape(fitted, (len(seen), len(task.target), len(Fitted._fields))), -1, 0))
 
+    _warn_of_range(task, layout, parts)
     fitted = of_each(np.full(len(task.target), np.inf))
     _check_training(task, fitted.deviation, longest=int((ends - layout.begins).max()))
     if (fitted.deviation == 0).any():  # then by what is usual in those that move
@@ -199,7 +202,7 @@ def rows_before(layout: Layout, ends: np.ndarray) -> np.ndarray:
 
 
 def offset_of(values: np.ndarray, usual: float = np.inf, blur: float = BLUR) -> float:
-    """Return what to take off float64 values before they become float32: their mean, or 0 where that blurs no step.
+    """Return what to take off float64 values before they become float32: their median, or 0 where that blurs no step.
 
     Args:
         values: A column, missing values NaN.
@@ -208,19 +211,19 @@ def offset_of(values: np.ndarray, usual: float = np.inf, blur: float = BLUR) -> 
 
     Example:
         >>> offset_of(np.array([2e9, 2e9 + 1, 2e9 + 5])), offset_of(np.array([20.0, 21.0, 25.0]))
-        (2000000002.0, 0.0)
+        (2000000001.0, 0.0)
     """
     steps = np.abs(np.diff(values))
     steps = steps[steps > 0]  # not those from or to a missing value
     present = values[~np.isnan(values)]
     if not len(present):
         return 0.0
-    mean, step = float(present.mean()), usual
+    level, step = float(np.median(present)), usual  # not the mean, which one wild value takes anywhere
     if len(steps):
         step = np.median(steps)
     elif present.min() < present.max():
         step = present.std()
-    return mean if ROUNDING * abs(mean) > blur * step else 0.0
+    return level if ROUNDING * abs(level) > blur * step else 0.0
 
 
 def naive_scale(values: np.ndarray, season_length: int | None, offset: float = 0.0) -> float:
@@ -287,6 +290,26 @@ def _rounding(values, offset) -> float:
     """Return the size of differences that float32 values, and the float64 they come from, may owe to rounding."""
     largest = float(np.abs(values[~np.isnan(values)]).max(initial=0.0))
     return ROUNDING * largest + 4 * float(np.finfo("float64").eps) * abs(offset)
+
+
+def _warn_of_range(task, layout, parts):
+    """Warn where values lie so far apart that float32 blurs their steps; `parts` are `(targets, rows)` by series."""
+    for number, part in enumerate(parts):
+        for name, values in zip(task.target, part, strict=True):
+            present = values[~np.isnan(values)]
+            span, recent = float(np.ptp(present)) if len(present) else 0.0, present[-1_000_000:]
+            steps = np.abs(np.diff(recent))
+            steps = steps[steps > 1e-12 * np.abs(recent[1:])]  # not those of rounding
+            step = np.median(steps) if len(steps) else np.inf
+            if ROUNDING * span > 2 * BLURRED * step:
+                where = "" if task.series is None else f" of series {layout.names[number]!r}"
+                warnings.warn(
+                    f"Column {name!r}{where} goes from {present.min():.3g} to {present.max():.3g}, in steps of about "
+                    f"{step:.3g}: too far for float32, in which networks compute. If a few values stand for missing "
+                    "ones or errors, set them to NaN. If it is a counter, forecast its differences, `.diff()`.",
+                    stacklevel=5,
+                )
+                return
 
 
 def _check_training(task, deviation, *, longest):

@@ -127,8 +127,8 @@ def test_the_loss_does_not_take_the_noise_of_a_season_for_a_scale_but_mase_does(
     ("values", "offset"),
     [
         ([20.0, 21, 25], 0.0),
-        ([2e9, 2e9 + 1, 2e9 + 5], 2e9 + 2),
-        ([-2e9, -2e9 - 1, NAN, -2e9 - 5], -2e9 - 2),
+        ([2e9, 2e9 + 1, 2e9 + 5], 2e9 + 1),
+        ([-2e9, -2e9 - 1, NAN, -2e9 - 5], -2e9 - 1),
         ([2020.0, 2020, 2021, 2021], 0.0),  # what counts are the steps there are, not how seldom they come
         ([1 + 1e-9, 1 + 3e-9], 1 + 2e-9),
         ([0.0, 0, 1e9], 0.0),  # large, but so are its steps
@@ -139,6 +139,20 @@ def test_the_loss_does_not_take_the_noise_of_a_season_for_a_scale_but_mase_does(
 )
 def test_a_level_is_taken_off_where_float32_would_blur_the_steps(values, offset):
     assert offset_of(np.array(values)) == pytest.approx(offset, rel=1e-15)
+
+
+def test_values_too_far_apart_for_float32_are_warned_of_by_series():
+    rows = {"day": [*range(40)] * 2, "shop": ["a"] * 40 + ["b"] * 40, "load": np.sin(np.arange(80.0))}
+    frame, task = pd.DataFrame(rows), ForecastTask("load", 1, 1, time="day", series="shop")
+    frame.loc[50, "load"] = 1e12  # stands for a sensor that failed
+    with pytest.warns(UserWarning, match=r"Column 'load' of series 'b' goes from -1 to 1e\+12, in steps of about"):
+        preparation = fitted(frame, task, rows=40)
+    assert preparation.offset == ()  # the other values are as exact as before
+
+
+def test_what_rounding_leaves_of_a_step_is_none():
+    frame = pd.DataFrame({"load": np.repeat([0.1 + 0.2, 0.3, 1000.0, 0.3], 10)})
+    fitted(frame, ForecastTask("load", 1, 1), rows=40)  # warnings are errors in the tests
 
 
 def test_a_flat_series_has_an_offset_by_the_steps_of_the_others():
