@@ -7,6 +7,7 @@ limit has a unit, so that a table in other units gives the same forecasts.
 
 import dataclasses
 import functools
+import re
 import warnings
 from typing import NamedTuple
 
@@ -169,7 +170,7 @@ def fit(
         ]
         return Fitted(*np.moveaxis(np.reshape(fitted, (len(seen), len(task.target), len(Fitted._fields))), -1, 0))
 
-    _warn_of_range(task, layout, parts)
+    _warn_of_values(task, layout, parts)
     fitted = of_each(np.full(len(task.target), np.inf))
     _check_training(task, fitted.deviation, longest=int((ends - layout.begins).max()))
     if (fitted.deviation == 0).any():  # then by what is usual in those that move
@@ -292,21 +293,35 @@ def _rounding(values, offset) -> float:
     return ROUNDING * largest + 4 * float(np.finfo("float64").eps) * abs(offset)
 
 
-def _warn_of_range(task, layout, parts):
-    """Warn where values lie so far apart that float32 blurs their steps; `parts` are `(targets, rows)` by series."""
+def _warn_of_values(task, layout, parts):
+    """Warn of the first values that cannot be meant as they are; `parts` are `(targets, rows)` by series.
+
+    Either they stand for missing ones, as -999 does, or they lie so far apart that float32 blurs their steps.
+    """
     for number, part in enumerate(parts):
         for name, values in zip(task.target, part, strict=True):
             present = values[~np.isnan(values)]
-            span, recent = float(np.ptp(present)) if len(present) else 0.0, present[-1_000_000:]
-            steps = np.abs(np.diff(recent))
-            steps = steps[steps > 1e-12 * np.abs(recent[1:])]  # not those of rounding
-            step = np.median(steps) if len(steps) else np.inf
-            if ROUNDING * span > 2 * BLURRED * step:
-                where = "" if task.series is None else f" of series {layout.names[number]!r}"
+            if not len(present):
+                continue
+            column = f"Column {name!r}" + ("" if task.series is None else f" of series {layout.names[number]!r}")
+            for value in (present.min(), present.max()):
+                rest = present[present != value] if re.fullmatch(r"-?9{2,}(\.9+)?", f"{value:g}") else []
+                if 1 < len(rest) < len(present) - 1 and np.abs(rest - value).min() > 2 * np.ptp(rest) > 0:
+                    warnings.warn(
+                        f"{column} holds {value:g} {len(present) - len(rest)} times, far from all other values "
+                        f"({rest.min():.3g} to {rest.max():.3g}). If it stands for a missing value, set it to NaN: "
+                        f"`frame[{name!r}].replace({value:g}, float('nan'))`.",
+                        stacklevel=5,
+                    )
+                    return
+            steps = np.abs(np.diff(present[-1_000_000:]))
+            steps = steps[steps > 1e-12 * np.abs(present[-1_000_000:][1:])]  # not those of rounding
+            if len(steps) and ROUNDING * np.ptp(present) > 2 * BLURRED * np.median(steps):
                 warnings.warn(
-                    f"Column {name!r}{where} goes from {present.min():.3g} to {present.max():.3g}, in steps of about "
-                    f"{step:.3g}: too far for float32, in which networks compute. If a few values stand for missing "
-                    "ones or errors, set them to NaN. If it is a counter, forecast its differences, `.diff()`.",
+                    f"{column} goes from {present.min():.3g} to {present.max():.3g}, in steps of about "
+                    f"{np.median(steps):.3g}: too far for float32, in which networks compute. If a few values stand "
+                    "for missing ones or errors, set them to NaN. If it is a counter, forecast its differences, "
+                    "`.diff()`.",
                     stacklevel=5,
                 )
                 return

@@ -9,6 +9,7 @@ look into the future, or decide what only the user can know.
 
 import functools
 import itertools
+import re
 import warnings
 
 import numpy as np
@@ -294,8 +295,9 @@ def _check_text(column, *, is_target, is_name):
         odd = column.dropna() if is_number.all() else column.dropna()[~is_number.to_numpy()]
         one = odd.iloc[0] if len(odd) else ""
         found = f"text, such as {one!r}" if isinstance(one, str) else f"a {type(one).__name__}, such as {one}"
-        raise ValueError(
-            f"Column {column.name!r} must hold numbers, but holds {found}. "
-            "Convert it with `pd.to_numeric(..., errors='coerce')`, truth values with `.astype(float)`, words with "
-            "`.astype('category')`."
-        )
+        convert = "`pd.to_numeric(..., errors='coerce')`, truth values with `.astype(float)`, words with "
+        convert += "`.astype('category')`"
+        digits = re.sub(r"[^\d.-]", "", str(one))
+        if isinstance(one, str) and digits != one and re.fullmatch(r"-?\d*\.?\d+", digits):  # $10.01 or 5 %
+            convert = r"`.str.replace(r'[^\d.-]', '', regex=True).astype(float)`, which keeps digits, points and minus"
+        raise ValueError(f"Column {column.name!r} must hold numbers, but holds {found}. Convert it with {convert}.")

@@ -150,6 +150,20 @@ def test_values_too_far_apart_for_float32_are_warned_of_by_series():
     assert preparation.offset == ()  # the other values are as exact as before
 
 
+@pytest.mark.parametrize("value", [-999.0, 9999.0, 99.9])
+def test_a_value_that_stands_for_missing_ones_is_warned_of(value):
+    frame = pd.DataFrame({"load": 10 + np.sin(np.arange(40.0))})
+    frame.loc[[3, 17], "load"] = value
+    told = rf"'load' holds {value:g} 2 times, far from all other values \(9.* to 11\).*\.replace\({value:g}, float"
+    with pytest.warns(UserWarning, match=told):
+        fitted(frame, ForecastTask("load", 1, 1), rows=40)
+
+
+def test_nines_among_others_and_one_peak_are_no_stand_ins():
+    for values in ([50.0, 99, 75, 99, 60, 20], [1.0, 2, 999, 1, 2, 1], [0.0, 0, 99, 0, 99, 0]):
+        fitted(pd.DataFrame({"load": values}), ForecastTask("load", 1, 1), rows=6)  # warnings are errors in the tests
+
+
 def test_what_rounding_leaves_of_a_step_is_none():
     frame = pd.DataFrame({"load": np.repeat([0.1 + 0.2, 0.3, 1000.0, 0.3], 10)})
     fitted(frame, ForecastTask("load", 1, 1), rows=40)  # warnings are errors in the tests

@@ -340,6 +340,17 @@ def test_numbers_with_commas_are_read_otherwise_not_taken_for_words_or_missing_v
         table_of(frame, task)
 
 
+@pytest.mark.parametrize("one", ["$10.01", "5 %", "$1,234.50", "-3 kg"])
+def test_numbers_beside_signs_are_told_how_to_become_numbers(one):
+    frame = pd.DataFrame({"load": [one] * 4})
+    with pytest.raises(
+        ValueError, match=r"'load' must hold numbers, but holds text.*`\.str\.replace\(r'\[\^"
+    ) as caught:
+        table_of(frame, ForecastTask("load", 1, 1))
+    assert str(caught.value).count("coerce") == 0  # which would make nothing of them
+    assert frame["load"].str.replace(r"[^\d.-]", "", regex=True).astype(float).notna().all()
+
+
 def test_numbers_written_as_text_are_shown():
     with pytest.raises(ValueError, match=r"'load' must hold numbers, but holds text, such as '1'.*pd\.to_numeric"):
         table_of(pd.DataFrame({"load": ["1", "2", "3"]}), ForecastTask("load", 1, 1))
