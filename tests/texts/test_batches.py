@@ -184,3 +184,13 @@ def test_batches_of_no_texts_are_refused():
 def test_options_are_checked_before_any_work(option, value, error, message):
     with pytest.raises(error, match=message):
         text_batches(None, **{"vocabulary": LETTERS, option: value})
+
+
+def test_labels_in_another_order_than_the_texts_are_refused():
+    texts = pd.Series(["so good", "so bad", "good"], index=[4, 7, 9])
+    labels = pd.Series(["yes", "no", "yes"], index=texts.index)
+    vocabulary = fit_vocabulary(texts)
+    for same in (labels, labels.set_axis([0, 1, 2]), labels.sort_index(ascending=False).to_numpy()):
+        text_batches(texts, same, vocabulary=vocabulary)
+    with pytest.raises(ValueError, match=r"`labels` holds the rows of `texts` in another order.*labels\.loc\[texts"):
+        text_batches(texts, labels.sort_index(ascending=False), vocabulary=vocabulary)
