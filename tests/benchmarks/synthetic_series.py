@@ -211,7 +211,7 @@ def _grown(values, season, g) -> np.ndarray:
     for step in range(1, length):
         wander[:, step] = keep * wander[:, step - 1] + np.sqrt(1 - keep**2) * wander[:, step]
     slope = 1 + _log_uniform(0.15, 3, len(rows), g)[:, None] * wander
-    a_season = _log_uniform(0.15, 4, len(rows), g) * size  # of growth
+    a_season = _log_uniform(0.2, 8, len(rows), g) * size  # of growth
     values[rows] += (a_season / season[rows])[:, None] * np.cumsum(slope, axis=1)
     return values
 
@@ -242,12 +242,14 @@ def _happenings(values, g) -> np.ndarray:
 
 
 def _multiplied(values, season, g) -> np.ndarray:
-    """Let half of the series grow and swing by factors, and some of the monthly ones feel the days of the month."""
+    """Let most of the series grow and swing by factors, and some of the monthly ones feel the days of the month."""
     count, length = values.shape
-    rows = _some(0.6, count, g)
-    spread = np.abs(values[rows] - values[rows, :1]).max(axis=1, keepdims=True) + 1e-9
-    factor = _log_uniform(0.1, 5, len(rows), g)[:, None] / np.maximum(spread, 1)
-    values[rows] = np.exp(np.clip((values[rows] - values[rows, :1]) * np.minimum(factor, 0.5), -7, 7))
+    rows = _some(np.where(season <= 4, 0.75, 0.55), count, g)
+    moved = values[rows] - values[rows, :1]
+    spread, step = np.abs(moved).max(axis=1) + 1e-9, np.abs(np.diff(moved, axis=1)).mean(axis=1) + 1e-9
+    factor = _log_uniform(0.01, 0.3, len(rows), g) / step  # of 1 to 30 percent a step, but
+    factor = np.minimum(factor, _log_uniform(1, 9, len(rows), g) / spread)  # of no more than that in all
+    values[rows] = np.exp(moved * factor[:, None])
     monthly = np.intersect1d(rows, np.flatnonzero(season == 12))
     monthly = monthly[g.random(len(monthly)) < 0.2]
     days = np.array([31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) / 30.44
