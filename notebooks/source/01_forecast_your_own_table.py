@@ -231,6 +231,7 @@ rt.datasets.load_co2().to_csv("air.csv")  # stands for a file of yours
 weeks = pd.read_csv("air.csv", parse_dates=["week"], index_col="week")
 weekly = rt.ForecastTask("co2", horizon=52)
 parts = rt.split_by_time(weeks, weekly)
+keras.utils.set_random_seed(seed)  # as if the page began here
 second = rt.build_forecaster(parts[0])
 _ = rt.train(second, *parts[:2], epochs=epochs, run_dir=f"{run_dir}_air")
 rt.score(rt.backtest(second, parts[2])).round(3)

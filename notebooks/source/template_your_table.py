@@ -50,6 +50,8 @@ f"{len(train)}, {len(validation)} and {len(test)} batches; {leaks.leaks.sum()} o
 # %% [markdown]
 # - **No such column**: is it spelled so in the file?
 # - **Text with commas**: the file writes 316,1, so set `decimal = ","`.
+# - **A value far from all others**, 999 say: it stands for a missing one, `frame = frame.replace(999, float("nan"))`.
+#   **Too far for float32**: an error among the values, or a counter that only grows, `frame = frame.diff()`.
 # - **Too few rows**: lower `lookback`, then `horizon`. One [window](glossary.md#window) needs both together, and each
 #   part of the split at least one window.
 # - **A time stands twice**: many series in one table have a column that names the series: `ForecastTask(...,

@@ -170,7 +170,7 @@ class Case:
         """What the model makes of each of the batches."""
         if isinstance(self.forward["training"][0][0], dict | list | tuple):
             raise NotImplementedError("several outputs")
-        return {split: outputs for split, (outputs, _) in self.forward.items()}
+        return keras.tree.map_structure(array, {split: outputs for split, (outputs, _) in self.forward.items()})
 
     @property
     def width(self) -> int:

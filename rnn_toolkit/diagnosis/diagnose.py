@@ -13,7 +13,7 @@ from rnn_toolkit._checks import nearest
 from rnn_toolkit.diagnosis import data_checks, history_checks, loss_checks, model_checks, split_checks  # noqa: F401
 from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.findings import CHECKS, Diagnosis, diagnosis_of
-from rnn_toolkit.diagnosis.restoring import check_ready, untouched
+from rnn_toolkit.diagnosis.restoring import check_ready, graphs_as_they_are, untouched
 from rnn_toolkit.diagnosis.thresholds import LIMITS, limits
 from rnn_toolkit.networks.probing import owned_variables
 from rnn_toolkit.watching import counted
@@ -74,7 +74,7 @@ def diagnose(
         "": "",
     }
     found, checked, skipped, failed = [], [], {}, []
-    with untouched(model):
+    with untouched(model), graphs_as_they_are():
         for name in counted(LIMITS, "diagnosis", "checks"):
             check, needs = CHECKS[name]
             if missing[needs]:

@@ -8,7 +8,7 @@ from keras import ops
 from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.networks.probing import named_layers, numpy
 
-COMPILED_FROM = 50  # steps: to make the loop of fewer takes TensorFlow longer than to run them
+COMPILED_FROM = 100  # numbers in a row of x: of fewer steps TensorFlow takes longer to make a loop than to run it
 
 
 def gradient_flow(model: keras.Model, x, y, sample_weight=None) -> pd.DataFrame:
@@ -141,7 +141,7 @@ def _differentiate(model, layers, data):
 
         names = []
         # Long loops compiled, as they run ten times faster, and once, which TensorFlow otherwise warns of.
-        is_short = (*keras.tree.flatten(data[0])[0].shape, 0)[1] < COMPILED_FROM
+        is_short = np.prod(keras.tree.flatten(data[0])[0].shape[1:]) < COMPILED_FROM
         loss, gradients, masks = (run if is_short else tf.function(run, autograph=False).get_concrete_function())()
     elif backend == "jax":
         import jax

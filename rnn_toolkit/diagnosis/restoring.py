@@ -50,6 +50,22 @@ def untouched(model: keras.Model):
         set_random_state(random)
 
 
+@contextlib.contextmanager
+def graphs_as_they_are():
+    """Keep TensorFlow from rewriting its graphs for a while: that takes longer than it saves in some dozen runs."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options(before)
+
+
 def check_ready(model, *, purpose: str, compiled: bool = True) -> None:
     """Raise unless a model is a built Keras model, and a compiled one."""
     if not isinstance(model, keras.Model):

@@ -159,9 +159,7 @@ def compiled_forward(model):
     def forward(x):
         made = run(keras.tree.map_structure(ops.convert_to_tensor, x))
         found = keras.tree.map_structure(lambda one: None if one is None else ops.convert_to_numpy(one), made[1])
-        return keras.tree.map_structure(array, made[0]), {
-            name: (leaves[name], *found[name]) for name in leaves if name in found
-        }
+        return made[0], {name: (leaves[name], *found[name]) for name in leaves if name in found}
 
     return forward
 

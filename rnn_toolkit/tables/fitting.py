@@ -294,37 +294,37 @@ def _rounding(values, offset) -> float:
 
 
 def _warn_of_values(task, layout, parts):
-    """Warn of the first values that cannot be meant as they are; `parts` are `(targets, rows)` by series.
-
-    Either they stand for missing ones, as -999 does, or they lie so far apart that float32 blurs their steps.
-    """
+    """Warn of the first values that cannot be meant as they are; `parts` are `(targets, rows)` by series."""
     for number, part in enumerate(parts):
         for name, values in zip(task.target, part, strict=True):
-            present = values[~np.isnan(values)]
-            if not len(present):
-                continue
-            column = f"Column {name!r}" + ("" if task.series is None else f" of series {layout.names[number]!r}")
-            for value in (present.min(), present.max()):
-                rest = present[present != value] if re.fullmatch(r"-?9{2,}(\.9+)?", f"{value:g}") else []
-                if 1 < len(rest) < len(present) - 1 and np.abs(rest - value).min() > 2 * np.ptp(rest) > 0:
-                    warnings.warn(
-                        f"{column} holds {value:g} {len(present) - len(rest)} times, far from all other values "
-                        f"({rest.min():.3g} to {rest.max():.3g}). If it stands for a missing value, set it to NaN: "
-                        f"`frame[{name!r}].replace({value:g}, float('nan'))`.",
-                        stacklevel=5,
-                    )
-                    return
-            steps = np.abs(np.diff(present[-1_000_000:]))
-            steps = steps[steps > 1e-12 * np.abs(present[-1_000_000:][1:])]  # not those of rounding
-            if len(steps) and ROUNDING * np.ptp(present) > 2 * BLURRED * np.median(steps):
-                warnings.warn(
-                    f"{column} goes from {present.min():.3g} to {present.max():.3g}, in steps of about "
-                    f"{np.median(steps):.3g}: too far for float32, in which networks compute. If a few values stand "
-                    "for missing ones or errors, set them to NaN. If it is a counter, forecast its differences, "
-                    "`.diff()`.",
-                    stacklevel=5,
-                )
+            found = _oddity(name, values[~np.isnan(values)])
+            if found:
+                where = "" if task.series is None else f" of series {layout.names[number]!r}"
+                warnings.warn(f"Column {name!r}{where} {found}", stacklevel=5)
                 return
+
+
+def _oddity(name, present) -> str:
+    """Say which values stand for missing ones, as -999 does, or lie so far apart that float32 blurs their steps."""
+    low, high = (present.min(), present.max()) if len(present) else (0.0, 0.0)
+    for value in (low, high):
+        rest = present[present != value] if re.fullmatch(r"-?9{2,}(\.9+)?", f"{value:g}") else []
+        if 1 < len(rest) < len(present) - 1 and np.abs(rest - value).min() > 2 * np.ptp(rest) > 0:
+            return (
+                f"holds {value:g} {len(present) - len(rest)} times, far from all other values ({rest.min():.3g} to "
+                f"{rest.max():.3g}). If it stands for a missing value, set it to NaN: "
+                f"`frame[{name!r}].replace({value:g}, float('nan'))`."
+            )
+    recent = present[-10_000:]  # enough to know a step by
+    steps = np.abs(np.diff(recent))
+    steps = steps[steps > 1e-12 * np.abs(recent[1:])]  # not those of rounding
+    if len(steps) and ROUNDING * (high - low) > 2 * BLURRED * np.median(steps):
+        return (
+            f"goes from {low:.3g} to {high:.3g}, in steps of about {np.median(steps):.3g}: too far for float32, in "
+            "which networks compute. If a few values stand for missing ones or errors, set them to NaN. If it is a "
+            "counter, forecast its differences, `.diff()`."
+        )
+    return ""
 
 
 def _check_training(task, deviation, *, longest):

@@ -9,7 +9,6 @@ look into the future, or decide what only the user can know.
 
 import functools
 import itertools
-import re
 import warnings
 
 import numpy as np
@@ -19,6 +18,8 @@ from rnn_toolkit.tables.axis import ticks_of
 from rnn_toolkit.tables.covariates import KINDS
 from rnn_toolkit.tables.fitting import Preparation, fit, fit_target, offset_of, rows_before
 from rnn_toolkit.tables.layout import Layout, key_of
+
+MEASURE = r"-?[$€£¥]?\s?-?[\d,]*\.?\d+\s?([$€£¥%°]|[A-Za-zµ°/]+)?"  # $10.01, 5 % and -3 kg; not 1.5e3 kg, 5 m2 or <5
 
 
 class Table(Layout):
@@ -297,7 +298,6 @@ def _check_text(column, *, is_target, is_name):
         found = f"text, such as {one!r}" if isinstance(one, str) else f"a {type(one).__name__}, such as {one}"
         convert = "`pd.to_numeric(..., errors='coerce')`, truth values with `.astype(float)`, words with "
         convert += "`.astype('category')`"
-        digits = re.sub(r"[^\d.-]", "", str(one))
-        if isinstance(one, str) and digits != one and re.fullmatch(r"-?\d*\.?\d+", digits):  # $10.01 or 5 %
+        if isinstance(one, str) and not is_number.all() and present.str.fullmatch(MEASURE).all():  # to pandas NaN
             convert = r"`.str.replace(r'[^\d.-]', '', regex=True).astype(float)`, which keeps digits, points and minus"
         raise ValueError(f"Column {column.name!r} must hold numbers, but holds {found}. Convert it with {convert}.")

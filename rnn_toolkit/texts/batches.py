@@ -96,8 +96,9 @@ def text_batches(
         `(batch,)`.
 
     Raises:
-        TypeError, ValueError: If texts and labels differ in number, one of them is missing or of the wrong kind, there
-            is but one class, a label is not in `classes`, or `class_weight` does not fit the labels.
+        TypeError, ValueError: If texts and labels differ in number or, by their indexes, in order; one of them is
+            missing or of the wrong kind, there is but one class, a label is not in `classes`, or `class_weight` does
+            not fit the labels.
 
     Example:
         >>> from rnn_toolkit import fit_vocabulary

@@ -3,7 +3,7 @@
 KERAS_BACKEND=jax python tests/benchmarks/pretrain.py train --run-dir runs/pretrained    (goes on when killed)
 python tests/benchmarks/pretrain.py ship runs/pretrained       (its best weights become those of the package)
 python tests/benchmarks/pretrain.py judge                      (zero-shot on M1, by frequency)
-python tests/benchmarks/pretrain.py judge --sample 100 --classical    (beside statsforecast, on 100 series each)
+python tests/benchmarks/pretrain.py judge --classical          (beside AutoETS and AutoTheta of statsforecast)
 """
 
 import argparse
@@ -119,8 +119,9 @@ def train(options):
     model.compile(optimizer, loss=ScaledPinball(QUANTILES))
     start = time.time()
     callbacks = [rt.callbacks.BestModel("val_loss")]
-    until = options.until or options.epochs
-    history = rt.train(model, data, held_out, epochs=until, run_dir=options.run_dir, callbacks=callbacks, progress=None)
+    history = rt.train(
+        model, data, held_out, epochs=options.epochs, run_dir=options.run_dir, callbacks=callbacks, progress=None
+    )
     print(history.tail(40).to_string(), f"{time.time() - start:.0f} s")
 
 
@@ -134,9 +135,6 @@ def judge(options):
     table = pd.read_csv(rt.datasets.cache_dir() / "m1" / "M1.csv.gz")
     for period, *rest in (("MONTHLY", "M", 18, 12), ("QUARTERLY", "Q", 8, 4), ("YEARLY", "Y", 6, 1)):
         rows = table[table["period"] == period]
-        if options.sample:
-            names = pd.Series(rows["series"].unique()).sample(options.sample, random_state=options.seed)
-            rows = rows[rows["series"].isin(names)]
         judge_frequency(model, rows, *rest, options.classical)
 
 
@@ -187,7 +185,6 @@ if __name__ == "__main__":
     one = commands.add_parser("train")
     one.add_argument("--run-dir", required=True)
     one.add_argument("--epochs", type=int, default=30)
-    one.add_argument("--until", type=int, help="stop after this epoch, though the schedule is for more")
     one.add_argument("--batches", type=int, default=100)
     one.add_argument("--batch-size", type=int, default=128)
     one.add_argument("--units", type=int, default=96)
@@ -201,8 +198,6 @@ if __name__ == "__main__":
     two.set_defaults(run=ship)
     three = commands.add_parser("judge")
     three.add_argument("--model")
-    three.add_argument("--sample", type=int)
-    three.add_argument("--seed", type=int, default=0)
     three.add_argument("--classical", action="store_true")
     three.set_defaults(run=judge)
     options = parser.parse_args()

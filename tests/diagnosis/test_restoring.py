@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import rnn_toolkit as rt
-from rnn_toolkit.diagnosis.restoring import check_ready, untouched
+from rnn_toolkit.diagnosis.restoring import check_ready, graphs_as_they_are, untouched
 from rnn_toolkit.networks.probing import numpy
 
 ONES = np.ones((4, 3, 1), "float32"), np.ones((4, 1), "float32")
@@ -70,3 +70,21 @@ def test_the_purpose_is_named(model):
     with pytest.raises(ValueError, match="The flow of its gradients needs one"):
         check_ready(DENSE, purpose="The flow of its gradients")
     assert check_ready(model, purpose="Anything") is None
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow")
+@pytest.mark.parametrize("is_off", [False, True])
+def test_graphs_are_rewritten_as_before_also_behind_an_error(is_off):
+    import tensorflow as tf
+
+    def options():
+        return tf.config.optimizer.get_experimental_options()
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": is_off})
+    try:
+        with pytest.raises(KeyError), graphs_as_they_are():
+            assert options()["disable_meta_optimizer"]
+            raise KeyError
+        assert options()["disable_meta_optimizer"] is is_off
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})

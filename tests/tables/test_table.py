@@ -351,6 +351,12 @@ def test_numbers_beside_signs_are_told_how_to_become_numbers(one):
     assert frame["load"].str.replace(r"[^\d.-]", "", regex=True).astype(float).notna().all()
 
 
+@pytest.mark.parametrize("one", ["1.5e3 kg", "5 m2", "<5", "(10.01)", "\u22123 kg", "12h30"])
+def test_what_would_become_another_number_is_not_told_to(one):
+    with pytest.raises(ValueError, match=r"'load' must hold numbers, but holds text.*pd\.to_numeric"):
+        table_of(pd.DataFrame({"load": ["$3.10", one, "$4"]}), ForecastTask("load", 1, 1))
+
+
 def test_numbers_written_as_text_are_shown():
     with pytest.raises(ValueError, match=r"'load' must hold numbers, but holds text, such as '1'.*pd\.to_numeric"):
         table_of(pd.DataFrame({"load": ["1", "2", "3"]}), ForecastTask("load", 1, 1))
