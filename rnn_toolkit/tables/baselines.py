@@ -147,7 +147,7 @@ def baseline_forecasts(name: str, table: Table, starts: np.ndarray, *, batch_siz
             # The constant counts in scales of the series, and as good as nothing where it has never moved.
             own = np.where(table.moves, table.scale, 1e-4 * table.scale)
             own = own[series][:, None].astype("float32")  # (batch, 1, targets)
-            history = values[starts[part][:, None] + np.arange(task.lookback)] / own
+            history = values[starts[part][:, None] + np.arange(task.before_reach, task.lookback)] / own
             forecasts[part] = nlinear(history, weights) * own
     return forecasts
 
@@ -177,7 +177,7 @@ def fit_on_windows(table: Table, starts: np.ndarray) -> np.ndarray | None:
         starts: First rows of the windows, `(num_windows,)`. At most `MAX_TRAINING_WINDOWS` of them are used, evenly.
 
     Returns:
-        Weights `(lookback + 1, horizon)` float32, as of `fit_nlinear`: one matrix for all series and targets, as
+        Weights `(reach + 1, horizon)` float32, as of `fit_nlinear`: one matrix for all series and targets, as
         published. `None` if no window has all its targets.
     """
     windows, targets = whole_windows(table, starts)
@@ -205,9 +205,10 @@ def _first_observed(table) -> np.ndarray:
 
 
 def _training_batches(table, starts, targets, batch_size=4096) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    lookback, size = table.task.lookback, table.task.lookback + table.task.horizon
+    before, lookback = table.task.before_reach, table.task.lookback
+    size = lookback + table.task.horizon
     windows = np.lib.stride_tricks.sliding_window_view(table.values, size, axis=0)  # (rows, channels, size)
     for begin in range(0, len(starts), batch_size):
         rows, target = starts[begin : begin + batch_size], targets[begin : begin + batch_size]
         series = windows[rows, target] / table.scale[table.series_of(rows), target][:, None]  # (batch, size)
-        yield series[:, :lookback], series[:, lookback:]
+        yield series[:, before:lookback], series[:, lookback:]

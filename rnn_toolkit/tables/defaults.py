@@ -13,6 +13,7 @@ CYCLES = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "year": 31
 # last part, five were better than three on three, by up to a quarter, and 2 % worse on one.
 FEW_SEASONS, MORE_SEASONS = 3, 5
 MORE_ROWS = 160  # more than three only so far, which is what the pretrained forecaster was taught on
+MOST_STEPS = 50_000  # windows times look-back up to which the pretrained forecaster takes part: half a second an epoch
 
 
 def settled(frame: pd.DataFrame, layout: Layout, ends: np.ndarray, *, padded: bool) -> Layout:
@@ -25,7 +26,7 @@ def settled(frame: pd.DataFrame, layout: Layout, ends: np.ndarray, *, padded: bo
         padded: Whether series that are too short are padded; else a look-back should leave out few of them.
     """
     task = layout.task
-    season, lookback = task.season_length, task.lookback
+    season, lookback, reach = task.season_length, task.lookback, task.reach
     if lookback is not None and season != "auto":
         return layout
     rows = ends - layout.begins
@@ -35,10 +36,27 @@ def settled(frame: pd.DataFrame, layout: Layout, ends: np.ndarray, *, padded: bo
     if lookback is None:
         shared = task.horizon * (len(layout.names) > 1)  # many series have windows enough together
         least = 2 * task.horizon if padded else 0  # padded series give a window however short they are
-        lookback = max(lookback_for(rows + shared, task.horizon, season), least)
+        reach = max(lookback_for(rows + shared, task.horizon, season), least)
+        lookback = max(reach, _lookback_of_pretrained(layout, ends, reach))
     name = "no season" if season in (None, 1) else f"a season of {season} rows"
-    sys.stdout.write(f"Chosen from {rows} training rows: {name}, a look-back of {lookback} rows.\n")
-    return dataclasses.replace(layout, task=dataclasses.replace(task, lookback=lookback, season_length=season))
+    more = "" if reach in (None, lookback) else f", {lookback} for the pretrained forecaster"
+    sys.stdout.write(f"Chosen from {rows} training rows: {name}, a look-back of {reach or lookback} rows{more}.\n")
+    task = dataclasses.replace(task, lookback=lookback, reach=reach if more else None, season_length=season)
+    return dataclasses.replace(layout, task=task)
+
+
+def _lookback_of_pretrained(layout, ends, reach) -> int:
+    """Return how many rows the pretrained forecaster is shown: as many as it knows, as there are, and as cost little.
+
+    What is fitted here does better with many short windows, and the pretrained forecaster with long ones: on 260 small
+    tables it errs 7 % less for the rows before them.
+    """
+    task = layout.task
+    if task.has_covariates:
+        return 0
+    windows = np.maximum(ends - layout.begins - reach - task.horizon + 1, 0).sum() * len(task.target)
+    longest = (layout.offsets[1:] - layout.begins).max() - task.horizon
+    return min(MORE_ROWS, int(longest), MOST_STEPS // max(int(windows), 1))
 
 
 def lookback_for(rows: int, horizon: int, season_length: int | None) -> int:
@@ -53,7 +71,7 @@ def lookback_for(rows: int, horizon: int, season_length: int | None) -> int:
         (60, 24, 23)
     """
     if season_length in (None, 1):
-        return max(min(max(2 * horizon, 24), rows // 3), 1)
+        return max(min(max(2 * horizon, 24), rows // 3, rows - horizon), 1)
     few = max(FEW_SEASONS, -(-horizon // season_length))
     for seasons in range(max(few, min(MORE_SEASONS, MORE_ROWS // season_length)), 0, -1):
         besides = season_length * (seasons > few)

@@ -57,7 +57,7 @@ class Preparation:
         naive_scale: What `naive_scale` finds, likewise; empty where the task has no season or it is equal to `scale`.
         offset: What is taken off each target, by series, before it becomes float32; empty where all are 0.
         column_offset: Numeric covariate -> what is taken off it, unless that is 0.
-        padded: Whether some series were padded at the front, as their training rows were fewer than a window's.
+        padded: Whether some series were padded at the front, as their training rows were fewer than a window needs.
     """
 
     task: ForecastTask
@@ -78,7 +78,10 @@ class Preparation:
 
     def to_dict(self) -> dict:
         """Return a dict of JSON types, to be undone by `from_dict`."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value or name not in ADDED}
+        state = {name: value for name, value in dataclasses.asdict(self).items() if value or name not in ADDED}
+        if state["task"]["reach"] is None:  # likewise
+            del state["task"]["reach"]
+        return state
 
     @classmethod
     def from_dict(cls, state: dict) -> "Preparation":
@@ -193,7 +196,7 @@ def fit(
         naive_scale=() if task.season_length is None or naive == scale else naive,
         offset=_complete(fitted.offset, is_missing) if fitted.offset.any() else (),
         column_offset={name: offset for name, offset in offsets.items() if offset},
-        padded=bool((layout.begins > layout.offsets[:-1]).any()),
+        padded=bool((layout.begins - layout.offsets[:-1] > layout.task.before_reach).any()),
     )
 
 

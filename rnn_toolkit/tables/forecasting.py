@@ -163,13 +163,14 @@ def _outputs(model, x) -> np.ndarray:
 def _with_steps_ahead(frame, preparation, ahead) -> tuple[pd.DataFrame, Layout, np.ndarray]:
     """Return the rows of series that can be forecast, a layout with rows ahead, and the row behind each's last one."""
     lookback = preparation.task.lookback
+    needed = lookback - preparation.task.before_reach
     layout = preparation.lay_out(frame)
     counts = np.diff(layout.offsets)
-    short = np.flatnonzero(counts < lookback)
+    short = np.flatnonzero(counts < needed)
     if len(short) and not preparation.padded:
         named = ", ".join(f"{layout.name_of(one)} has {counts[one]}" for one in short[:5])
         named += f", {len(short) - 5} more have less," * (len(short) > 5)
-        message = f"`frame` has too few recent rows: {named}, and the model looks back {lookback}."
+        message = f"`frame` has too few recent rows: {named}, and the model looks back {needed}."
         if len(short) == len(counts):
             raise ValueError(f"{message} Pass at least the last {lookback} rows of each series.")
         warnings.warn(f"{message} They are not forecast; train with short='pad' to forecast them, too.", stacklevel=3)

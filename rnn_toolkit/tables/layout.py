@@ -80,11 +80,14 @@ class Layout:
         spans = np.diff(self.offsets)
         pad = np.maximum(at_least - spans, 0)
         before = int(np.max(pad - self.first, initial=0))
+        first, last = self.grid[0], self.grid[-2]
+        if isinstance(first, pd.Timestamp) and first.unit == "ns" and not 1900 < first.year <= last.year < 2200:
+            first, last = first.as_unit("us"), last.as_unit("us")  # nanoseconds end in 1677 and 2262
         offsets = np.concatenate([[0], np.cumsum(pad + spans + ahead)])
         begins = offsets[:-1] + pad
         return dataclasses.replace(
             self,
-            grid=regular_axis(self.grid[0], self.grid[-2], self.frequency, before=before, after=ahead + 1),
+            grid=regular_axis(first, last, self.frequency, before=before, after=ahead + 1),
             first=self.first - pad + before,
             offsets=offsets,
             begins=begins,

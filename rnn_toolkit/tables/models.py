@@ -10,6 +10,7 @@ import numpy as np
 from rnn_toolkit._checks import one_of, whole_number
 from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.recurrent import recurrent_layers
+from rnn_toolkit.tables.defaults import MOST_STEPS
 from rnn_toolkit.tables.layers import (
     NORMALIZATIONS,
     LinearHighway,
@@ -24,7 +25,6 @@ from rnn_toolkit.tables.pretrained import load_forecaster
 from rnn_toolkit.tables.starts import fit_start
 from rnn_toolkit.tables.windows import Windows
 
-MOST_STEPS = 50_000  # windows times look-back up to which the pretrained forecaster takes part: half a second an epoch
 LEAST_SHARE = 0.1  # of the pretrained forecaster; with less it is left out
 LOSSES = {"mae": ScaledAbsoluteError, "mse": ScaledSquaredError}
 
@@ -81,7 +81,7 @@ def build_forecaster(
     one_of(normalization, "normalization", NORMALIZATIONS)
     one_of(loss, "loss", LOSSES)
     task = train.task
-    length = _patch_length(patch_length, task.lookback)
+    length = _patch_length(patch_length, task.lookback - task.before_reach)
     quantiles = None if quantiles is None else _checked_quantiles(quantiles)
     num_targets = len(task.target)
     units, pretrained = 128, None
@@ -89,7 +89,8 @@ def build_forecaster(
         units = _units(len(train.all_starts) * num_targets)
         layers = [*recurrent_layers("gru", (units,)), keras.layers.Dropout(0.3)]
         pretrained = _pretrained(train) if normalization is not None else None
-    core = [Patches(length), keras.layers.Dense(units, activation="relu")] if length > 1 else []
+    core = [keras.layers.Cropping1D((task.before_reach, 0))] if task.before_reach else []
+    core += [Patches(length), keras.layers.Dense(units, activation="relu")] if length > 1 else []
     core += layers
     core.append(PatchDecoder(task.horizon, length, num_targets * len(quantiles or (None,))))
     if quantiles is not None:
@@ -118,8 +119,7 @@ def build_forecaster(
 def _pretrained(train) -> keras.Sequential | None:
     """Return the pretrained forecaster of these windows; `None` where it knows too little or takes too long."""
     task = train.task
-    has_covariates = any((task.known, task.observed, task.static, task.calendar))
-    if has_covariates or len(train.all_starts) * len(task.target) * task.lookback > MOST_STEPS:
+    if task.has_covariates or len(train.all_starts) * len(task.target) * task.lookback > MOST_STEPS:
         return None
     return load_forecaster(train)
 

@@ -41,8 +41,8 @@ class ForecastTask:
     Args:
         target: Column, or columns, to forecast.
         horizon: Steps to forecast, in rows of the regular time axis.
-        lookback: Past steps shown to the model, in rows; `None` chooses three to five seasons, or what the
-            rows allow, when the table is split.
+        lookback: Past steps shown to the model, in rows; `None` chooses `reach`, and a look-back that reaches as far
+            as helps the pretrained forecaster, when the table is split.
         time: Column of timestamps, periods or whole numbers; `None` takes the index of the table.
         series: Column that names the series in a long table of many series.
         known: Covariates whose future is known when the forecast is made (prices, holidays).
@@ -55,6 +55,9 @@ class ForecastTask:
             at which the training rows repeat, if they do; 1 is none.
         frequency: A pandas frequency ("h", "W-SAT", "ME") or, for whole numbers, the step; `None` reads it off the
             table.
+        reach: Rows at the end of the look-back that everything fitted to the table sees, and that a window needs;
+            the rows before them are for the pretrained forecaster, and may lie before the first. `None` is the
+            whole look-back, or, where that is chosen, three to five seasons, or what the rows allow.
 
     Raises:
         TypeError, ValueError: If a length is not a positive whole number, a column name is not text, a column plays
@@ -81,6 +84,7 @@ class ForecastTask:
     calendar: str | tuple[str, ...] = ()
     season_length: int | str | None = None
     frequency: str | int | None = None
+    reach: int | None = None
 
     def __post_init__(self):
         roles = {}
@@ -89,10 +93,15 @@ class ForecastTask:
             object.__setattr__(self, role, roles[role])
         for role in ("time", "series"):
             roles[role] = () if getattr(self, role) is None else _names([getattr(self, role)], role)
-        for length in ("horizon", "lookback", "season_length"):
+        for length in ("horizon", "lookback", "season_length", "reach"):
             given = getattr(self, length)
-            is_open = (length, given) in (("lookback", None), ("season_length", None), ("season_length", "auto"))
+            is_open = (given is None and length != "horizon") or (length, given) == ("season_length", "auto")
             object.__setattr__(self, length, given if is_open else whole_number(given, length))
+        if self.reach is not None and not (self.lookback or 0) >= self.reach:
+            raise ValueError(
+                f"`reach` is a part of the look-back. Received: reach={self.reach}, lookback={self.lookback}. Pass a "
+                "longer `lookback`, or leave out both."
+            )
         if self.frequency is not None:
             object.__setattr__(self, "frequency", _frequency(self.frequency))
         if not self.target:
@@ -109,6 +118,16 @@ class ForecastTask:
                     f"Column {column!r} plays more than one role: {names}. Give each column one role; past values of "
                     "a target are inputs without being listed."
                 )
+
+    @property
+    def before_reach(self) -> int:
+        """Rows of the look-back that only the pretrained forecaster sees."""
+        return 0 if self.reach is None else self.lookback - self.reach
+
+    @property
+    def has_covariates(self) -> bool:
+        """Whether the model sees anything besides the targets."""
+        return any((self.known, self.observed, self.static, self.calendar))
 
     @property
     def columns(self) -> tuple[str, ...]:

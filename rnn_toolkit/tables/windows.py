@@ -68,8 +68,7 @@ class Windows(keras.utils.PyDataset):
         layout = fitted.lay_out(frame) if fitted else Layout.of(frame, task)
         layout = settled(frame, layout, layout.offsets[1:], padded=short == "pad")
         task = layout.task
-        if short == "pad":
-            layout = layout.with_room(at_least=task.lookback + task.horizon)
+        layout = _with_padding(layout, task.lookback + task.horizon if short == "pad" else 0)
         table = Table.of(frame, layout, preparation=fitted)
         all_starts = table.starts(table.offsets[:-1], table.offsets[1:])
         starts = all_starts if stride == 1 else table.starts(table.offsets[:-1], table.offsets[1:], stride)
@@ -110,7 +109,7 @@ class Windows(keras.utils.PyDataset):
     @classmethod
     def after_training(cls, frame, preparation: Preparation) -> "Windows":
         """Return all windows, in order, whose targets lie behind the training rows of a preparation."""
-        table = Table.of(frame, preparation.lay_out(frame), preparation=preparation)
+        table = Table.of(frame, _with_padding(preparation.lay_out(frame)), preparation=preparation)
         return cls.of_table(table, table.starts(table.end_of_training, table.offsets[1:]))
 
     def __len__(self) -> int:
@@ -186,9 +185,9 @@ def split_by_time(
     Args:
         frame: One row per time step, oldest first; many series as a long table.
         task: Roles of the columns.
-        validation: Share of the table before `test`. A float is a share of the rows of the whole table, cut at one
-            time for all series; a whole number counts the last rows of each series; a date, or a string such as
-            "2014-01-01", is the first time step of the split ("2014" on an axis of whole numbers).
+        validation: Share of the table before `test`. A float is a share of the rows of the whole table, a horizon at
+            least, cut at one time for all series; a whole number counts the last rows of each series; a date, or a
+            string such as "2014-01-01", is the first time step of the split ("2014" on an axis of whole numbers).
         test: Share of the table at its end, likewise; 0 for none.
         gap: Rows before each border that are in no split. As many as the steps by which your data arrive late, or as
             a label needs to become known.
@@ -217,10 +216,9 @@ def split_by_time(
     borders = _borders(layout, **shares)
     layout = settled(frame, layout, borders["train"][1], padded=short == "pad")
     task = layout.task
-    if short == "pad":
-        rows = task.lookback + task.horizon + layout.offsets[1:] - borders["train"][1]
-        layout = layout.with_room(at_least=rows)
-        borders = _borders(layout, **shares)
+    later = layout.offsets[1:] - borders["train"][1]
+    layout = _with_padding(layout, task.lookback + task.horizon + later if short == "pad" else 0)
+    borders = _borders(layout, **shares)
     received = ", ".join(f"{name}={share!r}" for name, share in shares.items())
     if not (borders["train"][1] > layout.begins).any():
         raise ValueError(f"No row is left to train on. Received: {received}. Take smaller shares.")
@@ -242,10 +240,17 @@ def split_by_time(
     return parts[0], parts[1], parts[2]
 
 
+def _with_padding(layout, at_least=0) -> Layout:
+    """Return a layout with room for the rows before reach of each first window, and at least so many rows a series."""
+    rows = np.maximum(np.diff(layout.offsets) + layout.task.before_reach, at_least)
+    return layout if (rows == np.diff(layout.offsets)).all() else layout.with_room(at_least=rows)
+
+
 def _borders(layout, *, validation, test, gap) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return first row and row behind the last of each split, `(num_series,)` each."""
-    test_start = _border(layout, test, "test", layout.offsets[1:])
-    validation_start = _border(layout, validation, "validation", test_start)
+    horizon = layout.task.horizon
+    test_start = _border(layout, test, "test", layout.offsets[1:], least=horizon)
+    validation_start = _border(layout, validation, "validation", test_start, least=horizon + gap)
     return {
         "train": (layout.offsets[:-1], np.maximum(validation_start - gap, layout.begins)),
         "validation": (validation_start, np.maximum(test_start - gap, validation_start)),
@@ -275,7 +280,7 @@ def _report_short(table, starts, short, ends=None):
     named = ", ".join(f"{table.name_of(one)} has {rows[one]} {kind}" for one in without[:5])
     named += f", and {len(without) - 5} more" if len(without) > 5 else ""
     into = f" into {len(without)} of {len(table.names)} series" if len(table.names) > 1 else ""
-    needed = table.task.lookback + table.task.horizon
+    needed = table.task.lookback - table.task.before_reach + table.task.horizon
     message = f"No window of lookback + horizon = {needed} rows with a target in it fits{into}: {named}."
     if not len(starts) or short == "error":
         raise ValueError(f"{message} Pass more rows, lower `lookback` or `horizon`, or pass short='pad'.")
@@ -297,8 +302,11 @@ def _report_phases(task, stride):
     )
 
 
-def _border(layout, share, name, ends) -> np.ndarray:
-    """Return the row of each series at which the share begins; `ends` is where the next split begins."""
+def _border(layout, share, name, ends, *, least) -> np.ndarray:
+    """Return the row of each series at which the share begins; `ends` is where the next split begins.
+
+    A fraction above 0 holds at least so many rows of one series.
+    """
     if isinstance(share, str | date | np.datetime64):
         try:
             is_time = isinstance(layout.grid, pd.DatetimeIndex)
@@ -326,5 +334,9 @@ def _border(layout, share, name, ends) -> np.ndarray:
 
     # One time for all series: the latest with at least this share of all rows behind it, up to `ends`.
     wanted = round(share * int((layout.offsets[1:] - layout.begins).sum()))
-    later = range(1, len(layout.grid) + 1)
-    return border_at(bisect.bisect_left(later, True, key=lambda position: (ends - border_at(position)).sum() < wanted))
+
+    def is_too_late(position):
+        behind = ends - border_at(position)
+        return behind.sum() < wanted or (share > 0 and behind.max() < least)
+
+    return border_at(bisect.bisect_left(range(1, len(layout.grid) + 1), True, key=is_too_late))

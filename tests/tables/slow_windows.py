@@ -64,20 +64,22 @@ def frame_of(table: dict, *, step: int | str, order: str) -> pd.DataFrame:
     return frame.assign(time=axis[position])
 
 
-def borders(table, *, validation, test, gap, **_):
+def borders(table, horizon, *, validation, test, gap, **_):
     """Return, by series, the positions where training ends, and where validation and test begin and end."""
     spans = {name: (min(rows), max(rows) + 1) for name, rows in table.items()}
     ends = {name: end for name, (_, end) in spans.items()}
     total = sum(end - begin for begin, end in spans.values())
     begins = []
-    for share in (test, validation):
+    for share, least in ((test, horizon), (validation, horizon + gap)):
         if isinstance(share, int):
             start = {name: max(ends[name] - share, spans[name][0]) for name in table}
         else:
             moment = max(ends.values()) + 1
             while True:
                 start = {name: min(max(moment, spans[name][0]), ends[name]) for name in table}
-                if sum(ends[name] - start[name] for name in table) >= round(share * total):
+                behind = [ends[name] - start[name] for name in table]
+                is_enough = share == 0 or max(behind) >= least or moment < min(begin for begin, _ in spans.values())
+                if sum(behind) >= round(share * total) and is_enough:
                     break
                 moment -= 1
         begins.append(start)
@@ -99,7 +101,7 @@ class SlowWindows:
     def __init__(self, table, task, train_ends, shown, *, is_padded):
         self.table, self.task, self.train_ends = table, task, train_ends
         self.shown = shown  # names of the series in their order of appearance
-        self.first = {name: min(rows) for name, rows in table.items()}
+        self.first = {name: min(rows) - task.before_reach for name, rows in table.items()}
         if is_padded:
             needed = task.lookback + task.horizon
             self.first = {name: min(first, train_ends[name] - needed) for name, first in self.first.items()}

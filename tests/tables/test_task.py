@@ -46,6 +46,12 @@ def test_a_length_that_is_not_whole_is_refused(length, value):
         ForecastTask("load", **lengths)
 
 
+@pytest.mark.parametrize("lookback", [None, 5])
+def test_a_reach_beyond_the_lookback_is_refused(lookback):
+    with pytest.raises(ValueError, match=f"`reach` is a part of the look-back. Received: reach=6, lookback={lookback}"):
+        ForecastTask("load", 1, lookback, reach=6)
+
+
 @pytest.mark.parametrize("target", [(), []])
 def test_a_task_without_a_target_is_refused(target):
     with pytest.raises(ValueError, match="`target` names no column"):

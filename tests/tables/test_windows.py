@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import re
 import warnings
@@ -194,6 +195,7 @@ def test_periods_and_timestamps_give_the_same_windows():
 @pytest.mark.parametrize("seed", range(60))
 def test_windows_of_random_tables_are_those_cut_row_by_row(seed):
     table, task, options = random_case(seed)
+    task = dataclasses.replace(task, reach=(None, 1, task.lookback // 2 + 1)[seed // 3 % 3])
     short = ("drop", "pad")[seed // 7 % 2]
     frame = frame_of(table, step=(1, 5, "D", "h", "MS", "B")[seed % 6], order=("series", "time")[seed // 2 % 2])
     given = frame.copy(deep=True)
@@ -205,7 +207,7 @@ def test_windows_of_random_tables_are_those_cut_row_by_row(seed):
         assert re.search("has no window|No window of|is constant|has no value|`season_length`", str(error))
         return
     pd.testing.assert_frame_equal(frame, given)
-    spans = borders(table, **options)
+    spans = borders(table, task.horizon, **options)
     train_ends = {name: span["train"][1] for name, span in spans.items()}
     slow = SlowWindows(table, task, train_ends, list(dict.fromkeys(frame["shop"])), is_padded=short == "pad")
     for part, split in zip(parts, ("train", "validation", "test"), strict=True):
@@ -351,6 +353,15 @@ def test_a_number_of_rows_is_taken_from_the_end():
 def test_a_fraction_is_a_share_of_the_whole_table():
     parts = split_by_time(numbers(20), ForecastTask("load", 2, 4), validation=0.25, test=0.2)
     assert [targets(part) for part in parts] == [list(range(4, 11)), list(range(11, 16)), list(range(16, 20))]
+
+
+def test_a_fraction_holds_a_horizon_at_least():
+    parts = split_by_time(numbers(20), ForecastTask("load", 3, 4))  # 15 % of 20 rows are 3
+    assert [targets(part) for part in parts] == [list(range(4, 14)), list(range(14, 17)), list(range(17, 20))]
+    parts = split_by_time(numbers(20), ForecastTask("load", 4, 4), validation=0.05, gap=2)
+    assert [targets(part) for part in parts] == [list(range(4, 8)), list(range(10, 14)), list(range(16, 20))]
+    with pytest.raises(ValueError, match="No row is left to train on"):
+        split_by_time(numbers(20), ForecastTask("load", 10, 4))
 
 
 @pytest.mark.parametrize("kind", [str, pd.Timestamp, np.datetime64, date.fromisoformat])
