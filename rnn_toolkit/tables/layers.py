@@ -157,9 +157,10 @@ class LinearHighway(_Around):
         horizon: Steps to forecast.
         num_targets: Channels that are targets.
         season_length: Rows in a season; `None`, or one longer than the look-back, repeats the last value.
-        partner: Layer with forecasts of its own, `(batch, horizon, targets, quantiles)`; the middle ones count. It is
-            not trained.
+        partner: Layer with forecasts of its own, `(batch, horizon, targets, quantiles)`, three quantiles or more; the
+            middle one counts. It is not trained.
         share: The partner's share; the linear forecast has the rest.
+        within: Whether the linear forecast stays between the partner's quantiles beside the middle one.
 
     Call arguments:
         inputs: `(batch, lookback, channels)`.
@@ -168,10 +169,12 @@ class LinearHighway(_Around):
         neural networks", SIGIR; differences to the last value as in NLinear, Zeng et al., 2023, AAAI.
     """
 
-    def __init__(self, core, *, horizon, num_targets, season_length=None, partner=None, share=0.0, **kwargs):
+    def __init__(
+        self, core, *, horizon, num_targets, season_length=None, partner=None, share=0.0, within=False, **kwargs
+    ):
         super().__init__(core, **kwargs)
         self.horizon, self.num_targets, self.season_length = horizon, num_targets, season_length
-        self.partner, self.share = partner, share
+        self.partner, self.share, self.within = partner, share, within
         if partner is not None:
             partner.trainable = False
 
@@ -200,8 +203,10 @@ class LinearHighway(_Around):
         last = targets[:, -1:]
         linear = ops.einsum("blt,lh->bht", targets - last, self.kernel) + last + self.bias[:, None]
         if self.partner is not None:
-            other = self.partner(inputs)
-            linear += self.share * (other[..., other.shape[-1] // 2] - linear)
+            low, middle, high = ops.unstack(middle_three(self.partner(inputs)), 3, axis=-1)
+            if self.within:
+                linear = ops.minimum(ops.maximum(linear, low), high)
+            linear += self.share * (middle - linear)
         outputs = ops.cast(self.core(inputs, training=training), self.compute_dtype)
         return outputs + (linear if len(outputs.shape) == 3 else ops.expand_dims(linear, -1))
 
@@ -213,7 +218,8 @@ class LinearHighway(_Around):
         """Return the arguments of the constructor."""
         own = {"horizon": self.horizon, "num_targets": self.num_targets, "season_length": self.season_length}
         if self.partner is not None:
-            own |= {"partner": keras.saving.serialize_keras_object(self.partner), "share": self.share}
+            own |= {"partner": keras.saving.serialize_keras_object(self.partner)}
+            own |= {"share": self.share, "within": self.within}
         return super().get_config() | own
 
     @classmethod
@@ -222,6 +228,12 @@ class LinearHighway(_Around):
         if "partner" in config:
             config = config | {"partner": keras.saving.deserialize_keras_object(config["partner"])}
         return super().from_config(config)
+
+
+def middle_three(quantiles):
+    """Return the three in the middle of the last axis."""
+    place = quantiles.shape[-1] // 2
+    return quantiles[..., place - 1 : place + 2]
 
 
 @keras.saving.register_keras_serializable("rnn_toolkit")

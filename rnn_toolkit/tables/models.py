@@ -18,6 +18,7 @@ from rnn_toolkit.tables.layers import (
     PatchDecoder,
     Patches,
     RawUnits,
+    middle_three,
     raw_units_of,
 )
 from rnn_toolkit.tables.losses import ObservedMeanAbsoluteError, ScaledAbsoluteError, ScaledPinball, ScaledSquaredError
@@ -44,8 +45,9 @@ def build_forecaster(
     Patches of the look-back run through the recurrent layers; a decoder answers for all patches of the horizon at
     once. A linear path is added, which starts as what forecasts later training windows best (`fit_start`); the network
     begins with no share of the answer, and `train` keeps what it adds where validation data gain by it. On tables of
-    few rows the pretrained forecaster (`load_forecaster`) takes part, too: its forecast and the linear one are
-    averaged, with shares by their errors on later training windows. Normalisation, category codes and column roles are
+    few rows the pretrained forecaster (`load_forecaster`) takes part, too: its forecast and the linear one, kept within
+    the middle half of what the pretrained one expects, are averaged, with shares by their errors on later training
+    windows. Normalisation, category codes and column roles are
     inside: the `.keras` file is the whole pipeline.
 
     Args:
@@ -105,6 +107,7 @@ def build_forecaster(
         season_length=task.season_length,
         partner=raw_units_of(pretrained).core if share else None,
         share=share,
+        within=True,
         name="highway",
     )
     raw_units = RawUnits(highway, train.preparation, normalization=normalization, quantiles=quantiles, name="raw_units")
@@ -125,11 +128,11 @@ def _pretrained(train) -> keras.Sequential | None:
 
 
 def _differences_of(model, table, starts, targets) -> np.ndarray:
-    """Return a model's middle forecast of targets less their last value, on the scale of each series."""
+    """Return a model's three middle quantiles of targets less their last value, on the scale of each series."""
     outputs = keras.ops.convert_to_numpy(model(Windows.of_table(table, starts, batch_size=len(starts))[0][0]))
-    last = table.values[starts + table.task.lookback - 1, targets][:, None]
-    middle = outputs[np.arange(len(starts)), :, targets, outputs.shape[-1] // 2]  # (windows, horizon)
-    return (middle - last) / table.scale[table.series_of(starts), targets][:, None]
+    last = table.values[starts + table.task.lookback - 1, targets][:, None, None]
+    middle = middle_three(outputs[np.arange(len(starts)), :, targets])  # (windows, horizon, 3)
+    return (middle - last) / table.scale[table.series_of(starts), targets][:, None, None]
 
 
 def _patch_length(patch_length, lookback) -> int:

@@ -103,6 +103,9 @@ class Sevens(keras.layers.Layer):
 def test_a_partner_has_its_share_of_the_linear_forecast():
     highway = LinearHighway(Zeros((1, 1)), horizon=1, num_targets=1, partner=Sevens(), share=0.25)
     assert float(highway(np.array([[[1.0], [3.0]]]))[0, 0, 0]) == 4.0  # 0.75 * 3 + 0.25 * 7
+    highway = LinearHighway(Zeros((1, 1)), horizon=1, num_targets=1, partner=Sevens(), share=0.25, within=True)
+    outputs = [float(highway(np.array([[[1.0], [last]]]))[0, 0, 0]) for last in (3.0, 7.5, 20.0)]
+    assert outputs == [6.25, 7.375, 7.75]  # 0.75 * 6 + 0.25 * 7, and so on
 
 
 def test_the_highway_serves_every_target_and_every_quantile():

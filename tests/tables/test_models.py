@@ -40,7 +40,7 @@ def test_the_pretrained_forecaster_takes_part_on_few_rows_and_lies_in_the_file(t
     train = windows(rows=16)  # one window, by which nothing can be judged
     model = build_forecaster(train)
     highway = raw_units_of(model).core
-    assert highway.share == pytest.approx(0.88, abs=1e-3) and not highway.partner.trainable_variables
+    assert highway.share == pytest.approx(0.79, abs=1e-3) and not highway.partner.trainable_variables
     model.save(tmp_path / "x.keras")
     loaded = keras.saving.load_model(tmp_path / "x.keras", compile=False)
     np.testing.assert_allclose(loaded(train[0][0]), model(train[0][0]), rtol=1e-6)

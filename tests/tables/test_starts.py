@@ -142,23 +142,23 @@ def test_another_forecaster_gets_the_share_that_it_earns():
     values = table.values[:, 0].astype("float64")
 
     def perfect(starts, targets):
-        return np.stack([values[starts + 4 + step] - values[starts + 3] for step in (0, 1)], axis=1) / scale
+        middle = np.stack([values[starts + 4 + step] - values[starts + 3] for step in (0, 1)], axis=1) / scale
+        return middle[..., None] + np.array([-0.1, 0, 0.1])
 
-    assert fit_start(table, windows.all_starts, perfect)[1] == pytest.approx(1)
+    assert fit_start(table, windows.all_starts, perfect)[1] > 0.9  # within its bounds, the linear one errs little
     assert fit_start(table, windows.all_starts, lambda starts, targets: 50 + perfect(starts, targets))[1] < 0.01
-    assert fit_start(table, windows.all_starts[:1], perfect)[1] == pytest.approx(0.88, abs=1e-3)  # nothing to judge by
+    assert fit_start(table, windows.all_starts[:1], perfect)[1] == pytest.approx(0.79, abs=1e-3)  # nothing to judge by
     assert fit_start(table, windows.all_starts)[1] == 0
 
 
 def test_a_linear_model_is_not_judged_by_what_it_was_chosen_on():
-    shares = []
+    shares, copying = [], np.array([-99.0, 0.0, 99.0])  # with bounds that bind nothing
     for seed in range(10):  # of random walks nothing is better than copying, and the linear models only seem to be
         walk = pd.DataFrame({"y": np.random.default_rng(seed).normal(size=80).cumsum()})
         windows = Windows(walk, ForecastTask("y", horizon=4, lookback=8))
-        shares.append(
-            fit_start(windows.table, windows.all_starts, lambda starts, targets: np.zeros((len(starts), 4)))[1]
-        )
-    assert np.mean(shares) > 0.65
+        one = fit_start(windows.table, windows.all_starts, lambda starts, _: np.tile(copying, (len(starts), 4, 1)))
+        shares.append(one[1])
+    assert np.mean(shares) > 0.8
 
 
 def test_models_of_the_recent_past_alone():
