@@ -4,18 +4,21 @@
     python tests/benchmarks/small_tables.py --only nile airline --seed 1
     python tests/benchmarks/small_tables.py --choose          # without the last 15 % (M1: without its test part)
     python tests/benchmarks/small_tables.py --each 25         # that many series of each M1, each alone, start only
+    python tests/benchmarks/small_tables.py --each 999 --folder DIR     # likewise those of a folder
 
 A row says the error of the last 15 % of a table over that of the best of naive, seasonal naive, drift and NLinear, for
 the start (no training), and for the default (after `rt.train`). With `--classical` also for AutoETS and AutoTheta,
 which need statsforecast; then for ten cutoffs, as they are fitted anew at each. M1 is one table of many series for each
 of its frequencies, one forecast a series, as in the competition. `--choose` is for choosing options, and so is
-`--each`, as M1 is for development. No real data are in this project: the tables are the bundled ones (data/README.md),
-those of the downloads' cache, and the public ones of statsmodels.
+`--each`, as M1 is for development. A folder holds files of one column, whose names end in the rows of a year:
+`gas_12.csv`, and `_4` and `_1` likewise. No real data are in this project: the tables are the bundled ones
+(data/README.md), those of the downloads' cache, and the public ones of statsmodels.
 """
 
 import argparse
 import time
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -105,19 +108,33 @@ def measure(frame: pd.DataFrame, task: rt.ForecastTask, *, seed: int, with_class
     return scores
 
 
-def alone(period: str, number: int) -> pd.DataFrame:
-    """Return the MASE of the start, and beside it, on series of M1 that are a table each; scaled as in pretrain.py."""
+def each(period: str, folder: str | None) -> dict[str, np.ndarray]:
+    """Return the series of one frequency by name."""
+    if folder is None:
+        return {name: one.to_numpy() for name, one in m1(period).groupby("series", sort=False).value}
+    files = sorted(Path(folder).glob(f"*_{M1[period][2]}.csv"))
+    return {file.stem: pd.read_csv(file).iloc[:, 0].dropna().to_numpy(float) for file in files}
+
+
+def alone(period: str, number: int, folder: str | None, *, with_classical: bool) -> pd.DataFrame:
+    """Return the MASE of the start, and beside it, on series that are a table each; scaled as in pretrain.py."""
     frequency, horizon, season = M1[period]
-    frame, rows = m1(period), {}
-    for name in pd.Series(frame.series.unique()).sample(number, random_state=1):
-        values = frame.value[frame.series == name].to_numpy()
+    series, rows = each(period, folder), {}
+    for name in pd.Series(list(series)).sample(min(number, len(series)), random_state=1):
+        values = series[name]
         one = pd.DataFrame({"value": values}, index=_axis("1900", len(values), frequency))
         try:
             train, _, test = rt.split_by_time(one, rt.ForecastTask("value", horizon), validation=horizon, test=horizon)
         except ValueError:  # too short for a window
             continue
-        found = rt.backtest(rt.build_forecaster(train), test, baselines=("naive",))[["actual", "predicted", "naive"]]
+        found = rt.backtest(rt.build_forecaster(train), test, baselines=("naive",))
+        found = found[["series", "cutoff", "actual", "predicted", "naive"]].copy()
         found["pretrained"] = rt.backtest(rt.load_forecaster(train), test, baselines=()).predicted
+        if with_classical:
+            found = classical(
+                found, pd.DataFrame({"series": found.series.iloc[0], "time": one.index, "value": values}), season
+            )
+        found = found.drop(columns=["series", "cutoff"])
         error = found.drop(columns="actual").sub(found.actual, axis=0).abs().mean()
         rows[name] = error / one.value[:-horizon].diff(season).abs().mean()
     return pd.DataFrame(rows).T
@@ -131,12 +148,15 @@ def main():
     parser.add_argument("--choose", action="store_true")
     parser.add_argument("--classical", action="store_true")
     parser.add_argument("--each", type=int)
+    parser.add_argument("--folder")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.each:
         for period in M1:
-            table = alone(period, options.each)
-            print(f"M1 {period}, {len(table)} series alone: {table.mean().round(3).to_dict()}", flush=True)
+            table = alone(period, options.each, options.folder, with_classical=options.classical)
+            print(f"{period}, {len(table)} series alone: {table.mean().round(3).to_dict()}", flush=True)
+            over_naive = np.exp(np.log(table.div(table.naive, axis=0)).mean())
+            print(f"over the last value, geometric mean: {over_naive.round(3).to_dict()}", flush=True)
         return
     jobs = {
         name: (
