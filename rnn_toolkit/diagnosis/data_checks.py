@@ -10,6 +10,7 @@ from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
 from rnn_toolkit.diagnosis.reference_loss import weight_of_each
 from rnn_toolkit.diagnosis.sample import FEWEST
+from rnn_toolkit.tables.baselines import fit_nlinear, nlinear
 from rnn_toolkit.tables.windows import Windows
 
 
@@ -254,13 +255,10 @@ def _series_of(case: Case) -> tuple[np.ndarray, int]:
 
 def _linear_error(series, lookback: int, *, reach: int) -> float:
     """Return the squared error of the next step, on the later half, of a linear model fitted on the earlier half."""
-    starts = np.arange(reach, len(series))
-    if len(starts) < 8 * lookback:
+    if len(series) - reach < 8 * lookback:
         return np.inf
-    lags = series[starts[:, None] - 1 - np.arange(lookback)]
-    target = series[starts] - series[starts - 1]
-    lags = np.column_stack([lags - lags[:, :1], np.ones(len(lags))])  # changes, so that a trend does no harm
-    half = len(starts) // 2
-    penalty = 1e-3 * half * np.var(lags[:half]) * np.eye(lags.shape[1])
-    weights = np.linalg.solve(lags[:half].T @ lags[:half] + penalty, lags[:half].T @ target[:half])
-    return float(np.mean((lags[half:] @ weights - target[half:]) ** 2))
+    rows = np.lib.stride_tricks.sliding_window_view(series[reach - lookback :], lookback + 1)
+    half = len(rows) // 2
+    weights = fit_nlinear([(rows[:half, :-1], rows[:half, -1:])])
+    guessed = nlinear(rows[half:, :-1, None], weights)[:, 0, 0]
+    return float(np.mean((guessed - rows[half:, -1]) ** 2))
