@@ -210,22 +210,20 @@ class Case:
         """What is predicted, as `ReferenceLoss` names it."""
         return "numbers" if self.loss is None else self.loss.kind
 
-    def mean_loss(self, split: str, outputs: list[np.ndarray]) -> float:
-        """Return the loss over all batches of a split, if a model had put out these."""
-        if self.loss is None:
-            return np.nan
-        values = [
-            self.loss.of(y, out, weight) for (_, y, weight), out in zip(self.batches[split], outputs, strict=True)
-        ]
-        return float(np.average(values, weights=[len(out) for out in outputs]))
-
     @functools.cached_property
     def losses(self) -> dict[str, float]:
         """Loss of the model as it is; of a language model, whose state counts, that of the last epoch."""
         if self.layers_of(NextToken) and self.history is not None:
             columns = {"training": "loss", "validation": "val_loss"}
             return {split: float(self.history[one].iloc[-1]) for split, one in columns.items() if one in self.history}
-        return {split: self.mean_loss(split, outputs) for split, outputs in self.outputs.items()}
+        if self.loss is None:
+            return dict.fromkeys(self.outputs, np.nan)
+        means = {}
+        for split, outputs in self.outputs.items():
+            pairs = zip(self.batches[split], outputs, strict=True)
+            values = [self.loss.of(y, out, weight) for (_, y, weight), out in pairs]
+            means[split] = float(np.average(values, weights=[len(out) for out in outputs]))
+        return means
 
     def standard_error(self, split: str) -> float:
         """Return how far `losses` may be off by chance: 0 where they are the history's, or of all rows."""

@@ -130,7 +130,8 @@ def diagnosis_of(
     """
     ordered = sorted(found, key=lambda one: SEVERITIES.index(one[1].severity))
     rows = [
-        {"check": name, **dataclasses.asdict(finding), "more": f"{GUIDE}#{_anchor(name)}"} for name, finding in ordered
+        {"check": name, **dataclasses.asdict(finding), "more": f"{GUIDE}#{name.replace(' ', '-')}"}
+        for name, finding in ordered
     ]
     table = Diagnosis(rows, columns=["check", "severity", "evidence", "cause", "remedy", "more"])
     table.attrs |= {"checked": checked, "skipped": skipped, "failed": list(failed)}
@@ -145,10 +146,6 @@ def percent(share: float) -> str:
         ('26 %', '0.4 %')
     """
     return f"{100 * share:.0f} %" if share >= 0.0995 or share == 0 else f"{100 * share:.2g} %"
-
-
-def _anchor(name: str) -> str:
-    return name.replace(" ", "-")
 
 
 def _marked(text: str) -> str:

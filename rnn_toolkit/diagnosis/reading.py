@@ -77,8 +77,4 @@ def count_batches(data, *, batch_size: int = 64) -> int | None:
 def _parts(batch) -> tuple:
     batch = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
     x, y, weight = (*batch, None, None)[:3]
-    return tuple(None if one is None else keras.tree.map_structure(_array, one) for one in (x, y, weight))
-
-
-def _array(one) -> np.ndarray:
-    return one if isinstance(one, np.ndarray) else np.asarray(one)
+    return tuple(None if one is None else keras.tree.map_structure(np.asarray, one) for one in (x, y, weight))
