@@ -133,5 +133,5 @@ def _identical(kernels, gates) -> float:
     width = kernels[0].shape[-1]
     columns = np.concatenate([one.reshape(-1, width // gates) for one in kernels if one.shape[-1] == width])
     units = np.ascontiguousarray(columns.T) + 0.0  # (units, weights), -0 as 0
-    counts = Counter(unit.tobytes() for unit in units)
+    counts = Counter(unit.tobytes() for unit in units if not np.isnan(unit).any())
     return sum(count for count in counts.values() if count > 1) / len(units)

@@ -136,6 +136,8 @@ def test_units_with_the_same_incoming_weights_are_identical():
     model = model_of(dense, shape=(2,))
     dense.set_weights([np.array([[0.0, -0.0, 1.0], [2.0, 2.0, 2.0]]), np.arange(3.0)])
     assert layer_statistics(model, np.ones((2, 2))).identical_units["dense"] == pytest.approx(2 / 3)
+    dense.set_weights([np.full((2, 3), np.nan), np.arange(3.0)])  # as a training leaves them that diverged
+    assert layer_statistics(model, np.ones((2, 2))).identical_units["dense"] == 0
 
 
 @pytest.mark.parametrize("kind", [layers.SimpleRNN, layers.LSTM, layers.GRU])
