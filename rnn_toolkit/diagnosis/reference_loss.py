@@ -23,6 +23,7 @@ class ReferenceLoss:
         kind: What is predicted: "classes" (codes), "one-hot", "binary", "ctc" or "numbers".
         is_known: Whether it is one of Keras or ours, and not one that may read targets and outputs in its own way.
         from_logits: Whether it turns logits into probabilities itself.
+        ignored: The code that it leaves out, as of padding, or `None`.
 
     Example:
         >>> loss, y = ReferenceLoss("mse"), np.array([[1.0], [3.0]])
@@ -39,6 +40,7 @@ class ReferenceLoss:
         self.is_known = maker.partition(".")[0] in ("keras", "rnn_toolkit")
         config = self.function.get_config() if hasattr(self.function, "get_config") else {}
         self.from_logits = bool(config.get("from_logits", False))
+        self.ignored = config.get("ignore_class")
 
     def of(self, y, outputs, weight=None) -> float:
         """Return the loss of some outputs, `(rows, ...)`, as `fit` reports it."""
@@ -56,7 +58,7 @@ class ReferenceLoss:
         if self.kind in ("numbers", "ctc") or (self.kind == "binary" and y.ndim > 1 and y.shape[-1] > 1):
             return None
         codes = np.argmax(y, axis=-1) if self.kind == "one-hot" else y
-        codes = codes[weight_of_each(weight, codes.shape) > 0]
+        codes = codes[self._weights(codes, weight) > 0]
         return codes.astype("int64") if np.isfinite(codes).all() else None
 
     def perfect(self, y, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -87,7 +89,7 @@ class ReferenceLoss:
         labels = self.labels(y, weight)
         if self.kind == "ctc" or (labels is not None and (not len(labels) or (width == 1 and labels.max() > 1))):
             return []
-        weights = weight_of_each(weight, y.shape)
+        weights = self._weights(y, weight)
         if self.kind == "classes":
             if labels is None:
                 return []
@@ -102,13 +104,19 @@ class ReferenceLoss:
             # Without making outputs, which for all tokens of a text would fill memory.
             logs = constants[0] if self.from_logits else np.log(constants[0])
             values = -logs[np.clip(y.astype("int64"), 0, shape[-1] - 1)]
-            weights = weight_of_each(weight, values.shape)
+            weights = self._weights(y, weight)
             is_mean = getattr(self.function, "reduction", "") == "mean_with_sample_weight"
-            return float((weights * values).sum() / (weights.sum() if is_mean else values.size))
+            count = weights.sum() if is_mean else self._weights(y, None).sum()
+            return float((weights * values).sum() / count)
         missing = len(shape) if self.kind == "numbers" else 0  # quantiles have an axis at the end
         tried = [one.reshape(one.shape + (1,) * max(missing - one.ndim, 0)).astype("float32") for one in constants]
         losses = [self.of(y, np.broadcast_to(one, (len(y), *shape)), weight) for one in tried]
         return float(np.nanmin(losses)) if losses and not np.isnan(losses).all() else np.nan
+
+    def _weights(self, y, weight) -> np.ndarray:
+        """Return the weight of each target."""
+        weights = weight_of_each(weight, y.shape)
+        return weights if self.ignored is None else weights * (y != self.ignored)
 
     def _as_outputs(self, shares) -> np.ndarray:
         """Return probabilities as the loss reads them."""

@@ -45,6 +45,11 @@ def test_labels_beyond_the_outputs_are_named():
     assert "from 1 to 3, but the model has 3 outputs" in finding.evidence
 
 
+def test_a_code_that_the_loss_ignores_is_no_label_out_of_range():
+    loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)
+    assert data_checks.labels_out_of_range(outputs_case(np.full((60, 3), 1 / 3), LABELS - 1, loss=loss)) is None
+
+
 def test_codes_beyond_the_embedding_are_named():
     codes = CODES.copy()
     codes[0, 0] = 10

@@ -90,6 +90,15 @@ def test_classes_weigh_what_their_rows_weigh():
     assert best("binary_crossentropy", y, weight, shape=(1,)) == pytest.approx(6 * LOG(2) / 4, abs=1e-3)
 
 
+def test_a_class_that_the_loss_ignores_is_neither_a_label_nor_part_of_the_constant():
+    loss, y = SPARSE(ignore_class=-1), np.array([[0, 0, -1], [0, 1, -1]])
+    assert ReferenceLoss(loss).labels(y).tolist() == [0, 0, 0, 1]
+    three_to_one = -(0.75 * LOG(0.75) + 0.25 * LOG(0.25))
+    assert best(loss, y, shape=(3, 2)) == pytest.approx(three_to_one, abs=1e-3)
+    shares = np.broadcast_to(np.float32([0.75, 0.25]), (2, 3, 2))
+    assert ReferenceLoss(loss).of(y, shares) == pytest.approx(three_to_one, abs=1e-3)  # as Keras has it
+
+
 def test_where_nothing_is_known_there_is_no_constant():
     assert np.isnan(best(keras.losses.CTC(), np.ones((2, 3), int), shape=(4, 3)))
     assert np.isnan(best("mse", np.full((2, 1), np.nan), shape=(1,)))
