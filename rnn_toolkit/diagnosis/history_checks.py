@@ -4,6 +4,8 @@ import numpy as np
 
 from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.findings import Finding, check, error, percent, warning
+from rnn_toolkit.networks.optimization import schedule_of
+from rnn_toolkit.networks.probing import array
 
 
 @check("divergence", needs="history")
@@ -198,9 +200,14 @@ def _update_ratio(case: Case) -> float:
 
 
 def _rate(case: Case) -> float:
+    """Return the highest rate of a training: the present one of a schedule may have come down to next to nothing."""
     if "learning_rate" in case.history:
         return float(case.history["learning_rate"].max())
-    return float(case.model.optimizer.learning_rate)
+    optimizer = case.model.optimizer
+    schedule = schedule_of(optimizer)
+    if schedule is None:
+        return float(array(optimizer.learning_rate))
+    return max(float(array(schedule(step))) for step in np.linspace(0, int(array(optimizer.iterations)), 20, dtype=int))
 
 
 def _has_diverged(case: Case) -> bool:

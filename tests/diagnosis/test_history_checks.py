@@ -112,3 +112,15 @@ def test_a_narrow_network_that_learns_all_rows_badly_underfits():
     assert "the narrowest layer has 4 units" in history_checks.underfitting(case).evidence
     assert history_checks.underfitting(trained_case(falling(1, 0.6), losses=losses)) is None
     assert history_checks.underfitting(trained_case(falling(1, 0.1), losses={"training": 0.1})) is None
+
+
+def test_the_rate_of_a_schedule_is_its_highest_not_where_it_ended():
+    case = trained_case(falling(1, 0.99))
+    decay = keras.optimizers.schedules.PolynomialDecay(1e-3, decay_steps=10, end_learning_rate=0.0)
+    case.model = keras.Sequential([keras.Input((12, 2)), keras.layers.Flatten(), keras.layers.Dense(1)])
+    case.model.compile(keras.optimizers.SGD(decay), "mse")
+    case.model.optimizer.iterations.assign(10)
+    assert float(case.model.optimizer.learning_rate) == 0
+    assert history_checks.learning_rate_too_low(case) is None
+    case.rates.attrs["suggestion"] = 0.1
+    assert "The learning rate was 0.001;" in history_checks.learning_rate_too_low(case).evidence
