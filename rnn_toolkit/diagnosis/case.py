@@ -59,7 +59,17 @@ class Case:
     @functools.cached_property
     def samples(self) -> dict[str, Sample]:
         """Rows, spread over all of the data, as arrays in the user's units."""
-        return {split: sample_of(data) for split, data in self.data.items()}
+        samples = {split: sample_of(data) for split, data in self.data.items()}
+        for sample in samples.values():
+            sample.inputs[:] = map(self._as_read, sample.inputs)
+        return samples
+
+    def _as_read(self, x: np.ndarray) -> np.ndarray:
+        """Return inputs as the model reads them: streams say by a minus that a row goes on, and pixels are numbers."""
+        if self.layers_of(NextToken):
+            return np.abs(x)
+        are_numbers = x.ndim > 2 and x.dtype.kind in "iub" and not self.layers_of(keras.layers.Embedding)
+        return x.astype("float32") if are_numbers else x
 
     @property
     def train(self) -> Sample:

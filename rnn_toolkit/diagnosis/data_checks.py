@@ -65,7 +65,13 @@ def labels_out_of_range(case: Case) -> Finding | None:
             "`codes, classes = pd.factorize(np.ravel(labels))`.",
         )
     sizes = [one.input_dim for one in case.layers_of(keras.layers.Embedding)] if case.is_text else []
-    highest = int(case.train.x.max(initial=0)) if sizes else 0
+    lowest, highest = (int(case.train.x.min(initial=0)), int(case.train.x.max(initial=0))) if sizes else (0, 0)
+    if lowest < 0:
+        return error(
+            f"The inputs hold the code {lowest}, but the rows of an embedding are numbered from 0 on.",
+            "A code without a row reads another one's, or zeros, or ends the training, depending on the backend.",
+            f"Number the codes from 0 on, `x = x + {-lowest}`, and enlarge the embedding by {-lowest}.",
+        )
     if sizes and highest >= max(sizes):
         return error(
             f"The inputs hold the code {highest}, but the embedding has {max(sizes)} rows.",

@@ -60,7 +60,7 @@ def sample_of(data, *, seconds: float = SCAN_SECONDS) -> Sample:
     batches = [read[place] for place in sorted(read)]
     inputs = [_joined(parts) for parts in zip(*(batch[0] for batch in batches), strict=True)]
     y, weight = (_joined([batch[place] for batch in batches]) for place in (1, 2))
-    return Sample([_codes(one) for one in inputs], y, weight, is_whole)
+    return Sample(inputs, y, weight, is_whole)
 
 
 def _spread(total: int | None):
@@ -71,11 +71,6 @@ def _spread(total: int | None):
     if total is None:
         return itertools.count()
     return np.argsort(np.argsort(np.arange(total) * (5**0.5 - 1) / 2 % 1))
-
-
-def _codes(x):
-    """Return whole numbers without the sign by which streams say that a row goes on."""
-    return np.abs(x) if x.dtype.kind == "i" else x
 
 
 def _joined(parts) -> np.ndarray | None:

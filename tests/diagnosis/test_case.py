@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from diagnosis.cases import CODES, LABELS, X, Y, case_of, classes_of, gru, outputs_case, trained_case
 
+import rnn_toolkit as rt
 from rnn_toolkit.diagnosis import case as case_module
 from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.dry_runs import fresh_model
@@ -32,6 +33,14 @@ def test_inputs_are_told_apart(case):
     assert (case.is_sequence, case.is_text, case.is_language_model) == (True, False, False)
     assert (text.is_sequence, text.is_text, text.is_language_model) == (False, True, False)
     assert stream.is_language_model
+
+
+def test_the_sign_by_which_streams_go_on_is_taken_off():
+    vocabulary = rt.fit_vocabulary(["abc"], unit="character")
+    streams = rt.language_model_batches("abcabc" * 8, vocabulary, batch_size=2, steps=4)
+    assert min(x.min() for x, *_ in streams) < 0
+    model = rt.build_language_model(vocabulary, rt.recurrent_layers("gru", (2,), return_sequences=True))
+    assert Case(model, streams, None, None, limits()).train.x.min() > 0
 
 
 def test_batches_of_texts_are_padded_to_one_width():

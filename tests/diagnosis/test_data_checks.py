@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from diagnosis.cases import CODES, LABELS, RANDOM, X, Y, case_of, classes_of, outputs_case
+from diagnosis.cases import CODES, LABELS, RANDOM, X, Y, averaging, case_of, classes_of, outputs_case
 
 import rnn_toolkit as rt
 from rnn_toolkit.diagnosis import data_checks
@@ -56,12 +56,23 @@ def test_codes_beyond_the_embedding_are_named():
     case = classes_of((codes, LABELS))
     vars(case)["outputs"] = {"training": [np.zeros((1, 3))]}  # not run, as such a code may be an error
     assert "the code 10, but the embedding has 10 rows" in data_checks.labels_out_of_range(case).evidence
+    codes[0, 0] = -1  # as pandas codes what is missing
+    case = classes_of((codes, LABELS))
+    vars(case)["outputs"] = {"training": [np.zeros((1, 3))]}
+    assert "hold the code -1, but" in data_checks.labels_out_of_range(case).evidence
 
 
 @pytest.mark.parametrize(("factor", "value"), [(100.0, "100"), (0.001, "0.001")])
 def test_inputs_out_of_scale_are_measured(factor, value):
     finding = data_checks.input_scale(case_of((factor * np.sign(X), Y)))
     assert f"values of {value} (root mean square of feature 0)" in finding.evidence
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+def test_whole_numbers_of_three_axes_are_numbers_and_no_codes(dtype):  # as the pixels of pictures, read row by row
+    pixels = np.full((60, 12, 2), 200).astype(dtype)
+    case = Case(averaging(X.shape[1:]), (pixels, Y), None, None, limits())
+    assert "values of 200" in data_checks.input_scale(case).evidence
 
 
 def test_a_layer_that_scales_the_inputs_settles_their_scale():
