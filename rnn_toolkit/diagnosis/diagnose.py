@@ -13,6 +13,7 @@ from rnn_toolkit._checks import nearest
 from rnn_toolkit.diagnosis import data_checks, history_checks, loss_checks, model_checks, split_checks  # noqa: F401
 from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.findings import CHECKS, Diagnosis, diagnosis_of
+from rnn_toolkit.diagnosis.reading import readable
 from rnn_toolkit.diagnosis.restoring import check_ready, graphs_as_they_are, untouched
 from rnn_toolkit.diagnosis.thresholds import LIMITS, limits
 from rnn_toolkit.networks.probing import owned_variables
@@ -49,7 +50,8 @@ def diagnose(
 
     Raises:
         TypeError: If `model` is no Keras model, `history` no table, or data can be read only once.
-        ValueError: If the model is not built or not compiled, the history is of another model, or a threshold unknown.
+        ValueError: If the model is not built or not compiled, x and y differ in rows or have none, the history is of
+            another model, or a threshold unknown.
 
     Example:
         >>> import numpy as np
@@ -64,6 +66,8 @@ def diagnose(
         sources of each threshold.
     """
     check_ready(model, purpose="A diagnosis")
+    train = readable(train, "train")
+    validation = None if validation is None else readable(validation, "validation")
     history, start = _checked_history(history, model)
     case = Case(model, train, validation, history, limits(thresholds), start)
     case.batches  # noqa: B018 - data that cannot be read end here

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import whole_number
-from rnn_toolkit.diagnosis.reading import count_batches, fitted, read_batches, some_batches
+from rnn_toolkit.diagnosis.reading import count_batches, fitted, read_batches, readable, some_batches
 from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.networks.optimization import unwrapped
 from rnn_toolkit.training.feeding import Arrays
@@ -54,7 +54,7 @@ def find_learning_rate(
 
     Raises:
         TypeError, ValueError: If the model is not built or not compiled; it has several optimizers, or no trainable
-            weights; the data are empty or can be read only once; or a number is out of range.
+            weights; the data are empty, differ in rows or can be read only once; or a number is out of range.
 
     Example:
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
@@ -79,7 +79,7 @@ def find_learning_rate(
             f"Model {model.name!r} is trained by several optimizers, and so at no single rate. Compile it with one: "
             "`rt.make_optimizer(rate_factors=...)` gives each variable a rate of its own."
         )
-    data, batch_size = fitted(model, data, batch_size=batch_size)
+    data, batch_size = fitted(model, readable(data), batch_size=batch_size)
     some_batches(data, 1, batch_size=batch_size)  # raises on what cannot be read
     rates, losses, smoothed = np.geomspace(low, high, steps), [], []
     mean = 0.0
@@ -169,7 +169,7 @@ def train_on(model, batch) -> float:
 def _rounds(data, *, batch_size: int, seed: int) -> Iterator[tuple]:
     """Yield batches `(x, y, sample_weight)` without end."""
     if isinstance(data, tuple | list):
-        data = Arrays(tuple(data), batch_size=batch_size, seed=seed)
+        data = Arrays(tuple(one for one in data if one is not None), batch_size=batch_size, seed=seed)
     total, generator = count_batches(data), np.random.default_rng(seed)
     for number in itertools.count():
         if total is None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from rnn_toolkit._checks import whole_number
 from rnn_toolkit.diagnosis.dry_runs import check_trainable, set_optimizer, train_on
-from rnn_toolkit.diagnosis.reading import fitted, some_batches
+from rnn_toolkit.diagnosis.reading import fitted, readable, some_batches
 from rnn_toolkit.diagnosis.reference_loss import ReferenceLoss
 from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.networks.optimization import make_optimizer
@@ -71,7 +71,7 @@ def overfit_one_batch(
         raise ValueError(f"`seconds` must be positive. Received: {seconds}. Pass 5, say.")
     optimizer = make_optimizer(learning_rate, schedule="one_cycle", steps=steps, clip=1.0)
     check_trainable(model)
-    data, rows = fitted(model, data)
+    data, rows = fitted(model, readable(data))
     batch = _varied_rows(model, some_batches(data, 4, batch_size=rows), batch_size)
     inside = getattr(model.optimizer, "inner_optimizer", None)
     losses, out_of_time = [], False
@@ -114,17 +114,17 @@ def _switch_training_off(model):
 
 
 def _varied_rows(model, batches, count: int) -> tuple:
-    """Return rows of the batch that has the most targets: one of each target first, then others."""
+    """Return rows of the batch that has the most targets, or inputs without any: one of each first, then others."""
 
     def first_of_each(batch):
-        targets = keras.tree.flatten(batch[1])[0]
+        targets = keras.tree.flatten(batch[0] if batch[1] is None else batch[1])[0]
         return np.sort(np.unique(targets.reshape(len(targets), -1), axis=0, return_index=True)[1])
 
     batch = max(batches, key=lambda one: len(first_of_each(one)))
     if any(one.shape[0] is not None for one in getattr(model, "inputs", None) or ()):
         return batch
     rows = first_of_each(batch)
-    rows = np.concatenate([rows, np.setdiff1d(np.arange(len(keras.tree.flatten(batch[1])[0])), rows)])
+    rows = np.concatenate([rows, np.setdiff1d(np.arange(len(keras.tree.flatten(batch[0])[0])), rows)])
     rows = np.sort(rows[:count])
     return tuple(None if one is None else keras.tree.map_structure(lambda array: array[rows], one) for one in batch)
 

@@ -5,6 +5,19 @@ import itertools
 import keras
 import numpy as np
 
+from rnn_toolkit.training.feeding import checked
+from rnn_toolkit.training.identity import is_endless
+
+
+def readable(data, name: str = "data"):
+    """Return data as `train` takes them, or say why they are none; of those that never end some is enough to look at.
+
+    Example:
+        >>> readable(([[1.0], [2.0]], [0, 1]))[1].shape
+        (2,)
+    """
+    return data if is_endless(data) else checked(data, name)
+
 
 def some_batches(data, count: int = 4, *, batch_size: int = 64) -> list[tuple]:
     """Return up to `count` batches `(x, y, sample_weight or None)`, evenly spread over the data, as arrays.
@@ -16,7 +29,7 @@ def some_batches(data, count: int = 4, *, batch_size: int = 64) -> list[tuple]:
         batch_size: Rows of a batch, where data are arrays.
 
     Raises:
-        TypeError: If the data can be read only once.
+        TypeError: If the data are of another kind.
         ValueError: If there is no batch.
 
     Example:
@@ -24,10 +37,13 @@ def some_batches(data, count: int = 4, *, batch_size: int = 64) -> list[tuple]:
         [[0, 1], [4, 5]]
     """
     total = count_batches(data, batch_size=batch_size)
-    if not total:  # none, or none that has a place
-        return list(itertools.islice(read_batches(data), count))
-    places = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
-    return list(read_batches(data, places, batch_size=batch_size))
+    if total:
+        places = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
+        return list(read_batches(data, places, batch_size=batch_size))
+    batches = list(itertools.islice(read_batches(data), count))
+    if not batches:
+        raise ValueError(f"The data hold no batch. Received: {data!r}. Pass data with at least one row.")
+    return batches
 
 
 def fitted(model, data, *, batch_size: int = 64) -> tuple:
@@ -48,21 +64,20 @@ def read_batches(data, places=None, *, batch_size: int = 64):
         [[4, 5], [0, 1]]
     """
     total = count_batches(data, batch_size=batch_size)
-    if total == 0:
-        raise ValueError(f"The data hold no batch. Received: {data!r}. Pass data with at least one row.")
     if total is None:
         if not hasattr(data, "element_spec"):
             raise TypeError(
-                "The data must be readable more than once: arrays, a `keras.utils.PyDataset` or a `tf.data.Dataset`. "
-                f"Received: {type(data).__name__}, which a look would use up. Pass `(x, y)`, or wrap it in a "
-                "`keras.utils.PyDataset`."
+                "The data must be arrays in a tuple, a `keras.utils.PyDataset` or a `tf.data.Dataset`. Received: "
+                f"{type(data).__name__}. Pass `(x, y)`, or wrap it in a `keras.utils.PyDataset`."
             )
         yield from map(_parts, data)
         return
     for place in map(int, range(total) if places is None else places):
         if isinstance(data, tuple | list):
             rows = slice(place * batch_size, (place + 1) * batch_size)
-            yield _parts(keras.tree.map_structure(lambda one, rows=rows: one[rows], tuple(data)))
+            yield _parts(
+                keras.tree.map_structure(lambda one, rows=rows: one if one is None else one[rows], tuple(data))
+            )
         else:
             yield _parts(data[place])
 

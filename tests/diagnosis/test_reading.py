@@ -36,15 +36,42 @@ def test_of_a_dataset_of_tensorflow_the_first_batches_are_taken():
     assert targets(some_batches(data, 2)) == [[0], [1]]
 
 
-def test_data_without_rows_are_refused():
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="this one is TensorFlow's")
+def test_a_dataset_of_which_nothing_is_left_is_refused():
+    import tensorflow as tf
+
     with pytest.raises(ValueError, match="The data hold no batch"):
-        some_batches((np.zeros((0, 1)), np.zeros(0)))
+        some_batches(tf.data.Dataset.from_tensor_slices(ARRAYS).filter(lambda x, y: y > 9).batch(1))
 
 
-ONCE = [rt.diagnose, rt.find_learning_rate, rt.overfit_one_batch]
+@pytest.mark.parametrize("look", [rt.diagnose, rt.find_learning_rate, rt.overfit_one_batch])
+@pytest.mark.parametrize(
+    ("data", "error", "words"),
+    [
+        (iter([(X, Y)]), TypeError, "can be read only once"),
+        (X, TypeError, "Received: ndarray. Pass `.x, y.`"),
+        ((X[:0], Y[:0]), ValueError, "holds no rows"),
+        ((X, Y[:50]), ValueError, "x has 60, y has 50 rows"),
+        ((X,), ValueError, "Received: 1 items"),
+    ],
+)
+def test_data_that_no_training_takes_are_refused(look, data, error, words):
+    with pytest.raises(error, match=words):
+        look(gru(), data)
 
 
-@pytest.mark.parametrize("look", ONCE)
-def test_data_that_a_look_would_use_up_are_refused(look):
-    with pytest.raises(TypeError, match="must be readable more than once"):
-        look(gru(), iter([(X, Y)]))
+def test_lists_of_numbers_are_read_as_arrays():
+    assert rt.overfit_one_batch(gru(), (X[:2].tolist(), Y[:2].tolist()), steps=2).attrs["initial"] > 0
+
+
+def test_a_model_that_makes_its_own_loss_needs_no_targets():
+    inputs = keras.Input((12, 2))
+    model = OwnLoss(inputs, keras.layers.Dense(1)(keras.layers.GRU(4)(inputs)))
+    model.compile("adam")
+    assert len(rt.overfit_one_batch(model, (X, None), steps=2)) == len(rt.find_learning_rate(model, (X, None), steps=2))
+    assert rt.diagnose(model, (X, None)).attrs["failed"] == []
+
+
+class OwnLoss(keras.Model):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean(keras.ops.square(y_pred - x[:, -1, :1]))
