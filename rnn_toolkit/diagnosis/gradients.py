@@ -7,6 +7,7 @@ from keras import ops
 
 from rnn_toolkit.diagnosis.restoring import check_ready, untouched
 from rnn_toolkit.networks.probing import named_layers, numpy
+from rnn_toolkit.training.feeding import checked
 
 COMPILED_FROM = 100  # numbers in a row of x: of fewer steps TensorFlow takes longer to make a loop than to run it
 
@@ -58,15 +59,11 @@ def gradient_flow(model: keras.Model, x, y, sample_weight=None) -> pd.DataFrame:
     """
     check_ready(model, purpose="The flow of its gradients")
     layers = {name: one for name, one in named_layers(model).items() if isinstance(one, keras.layers.RNN)}
-    counts = {len(one) for one in keras.tree.flatten((x, y, sample_weight)) if one is not None}
-    if len(counts) != 1 or 0 in counts:
-        raise ValueError(
-            f"`x`, `y` and `sample_weight` have {sorted(counts)} rows. They need the same number, at least one. Pass "
-            "what belongs to one batch."
-        )
+    x, y, sample_weight = (*checked((x, y, sample_weight), "(x, y)"), None)[:3]
     data = keras.tree.map_structure(
         lambda one: None if one is None else ops.convert_to_tensor(one), (x, y, sample_weight)
     )
+    num_rows = len(keras.tree.flatten(x)[0])
     with untouched(model):
         _prepare(model, layers)
         loss, found = _differentiate(model, layers, data) if layers else (None, [])
@@ -81,7 +78,7 @@ def gradient_flow(model: keras.Model, x, y, sample_weight=None) -> pd.DataFrame:
     for layer_name, gradient, mask in found:
         calls = sum(one == layer_name for one, *_ in found[: len(flow)])
         name = f"{layer_name}/{calls}" if calls else layer_name
-        norms = np.sqrt(np.square(numpy(gradient).astype("float64")).sum(axis=-1)) * max(counts)
+        norms = np.sqrt(np.square(numpy(gradient).astype("float64")).sum(axis=-1)) * num_rows
         kept = np.ones(norms.shape, "bool") if mask is None else numpy(mask).astype("bool").reshape(norms.shape)
         with np.errstate(invalid="ignore"):
             flow[name] = pd.Series(np.where(kept, norms, 0.0).sum(axis=0) / kept.sum(axis=0))  # (timesteps,)

@@ -267,8 +267,9 @@ def test_a_model_whose_steps_cannot_be_seen_is_refused(stack, shape):
 
 
 def test_rows_that_do_not_match_are_refused():
-    with pytest.raises(ValueError, match=r"have \[1, 2\] rows. They need the same number"):
+    with pytest.raises(ValueError, match=r"as many rows in all arrays.* x has 1, y has 2 rows"):
         gradient_flow(compiled(linear()), rows([0, 0, 1]), np.zeros((2, 1)))
+    assert gradient_flow(compiled(linear()), [[[0], [0], [1.0]]], [[0.0]]).shape == (3, 1)  # lists are arrays
 
 
 def test_a_penalty_on_the_weights_does_not_hinder():
