@@ -44,11 +44,12 @@ def sample_weights(class_weight, targets, classes) -> np.ndarray:
             "`class_weight` needs one label for each row. Received: "
             f"{'no labels' if targets is None else 'lists of labels'}. Pass `labels`, or leave the weights out."
         )
-    if class_weight == "balanced":
+    if isinstance(class_weight, str) and class_weight == "balanced":
         counts = np.bincount(targets, minlength=len(classes))
         return (len(targets) / (len(classes) * np.maximum(counts, 1))).astype("float32")[targets]
     is_complete = isinstance(class_weight, Mapping) and set(class_weight) == set(classes)
-    if not is_complete or not all(0 <= weight < float("inf") for weight in class_weight.values()):
+    weights = class_weight.values() if is_complete else ()
+    if not is_complete or not all(isinstance(one, numbers.Real) and 0 <= one < float("inf") for one in weights):
         raise ValueError(
             f"`class_weight` must be 'balanced', or a dict that gives each of {classes} a number from 0 on and nothing "
             f"else. Received: {class_weight!r}. Correct it, or leave it out."

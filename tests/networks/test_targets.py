@@ -128,7 +128,17 @@ def test_class_weights_by_name_follow_their_texts_into_shuffled_batches():
 
 
 @pytest.mark.parametrize(
-    "weights", [{"yes": 1}, {"yes": 1, "no": -1}, {"yes": 1, "no": NAN}, {"yes": 1, "no": 1, "yess": 2}, 2, "balance"]
+    "weights",
+    [
+        {"yes": 1},
+        {"yes": 1, "no": -1},
+        {"yes": 1, "no": NAN},
+        {"yes": 1, "no": "2"},
+        {"yes": 1, "no": 1, "yess": 2},
+        2,
+        "balance",
+        np.ones(2),
+    ],
 )
 def test_class_weights_that_do_not_fit_the_labels_are_refused(weights):
     with pytest.raises(
