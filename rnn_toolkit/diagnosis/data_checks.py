@@ -202,7 +202,8 @@ def target_scale(case: Case) -> Finding | None:
         or not np.isfinite(y).all()
     ):
         return None
-    size = float(np.sqrt(np.mean(y.astype("float64") ** 2)))
+    y = y.astype("float64")  # the squares of half precision end at 65,504
+    size = float(np.sqrt(np.mean(y**2)))
     if max(size, size / (float(y.std()) or 1.0)) <= case.limits["target_scale"]:
         return None
     return warning(

@@ -45,7 +45,7 @@ def learning_rate_too_high(case: Case) -> Finding | None:
 @check("learning rate too low", needs="history")
 def learning_rate_too_low(case: Case) -> Finding | None:
     """Steps so small that the epochs do not suffice."""
-    if case.has_learnt and not _is_falling(case):
+    if _has_diverged(case) or (case.has_learnt and not _is_falling(case)):
         return None
     ratio = _update_ratio(case)
     if ratio > case.limits["update_ratio_low"]:

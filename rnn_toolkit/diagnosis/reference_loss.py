@@ -8,6 +8,7 @@ import numpy as np
 from rnn_toolkit.networks.probing import array
 
 KINDS = {"sparse_categorical": "classes", "categorical": "one-hot", "binary": "binary", "ctc": "ctc"}
+KINDS |= dict.fromkeys(("kl_divergence", "kldivergence"), "one-hot")  # of labels the same as cross-entropy
 UNSEEN = 1e-3  # of an example: what a class that never occurs counts for
 SMALLEST = 1e-7  # share of a class, so that its logarithm is finite; Keras takes the same
 

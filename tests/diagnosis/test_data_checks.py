@@ -92,6 +92,8 @@ def test_targets_far_from_zero_are_named():
     targets = np.tile([[399.0], [401.0]], (30, 1))
     assert "a mean of 400 and a deviation of 1;" in data_checks.target_scale(case_of((X, targets))).evidence
     assert data_checks.target_scale(case_of((X, Y))) is None
+    half = np.tile(np.float16([[-100], [700]]), (30, 1))  # whose squares float16 does not reach
+    assert "a mean of 300 and a deviation of 400;" in data_checks.target_scale(case_of((X, half))).evidence
 
 
 def test_padding_before_the_text_is_counted():

@@ -124,3 +124,9 @@ def test_the_rate_of_a_schedule_is_its_highest_not_where_it_ended():
     assert history_checks.learning_rate_too_low(case) is None
     case.rates.attrs["suggestion"] = 0.1
     assert "The learning rate was 0.001;" in history_checks.learning_rate_too_low(case).evidence
+
+
+def test_a_training_that_diverged_had_no_rate_too_low():
+    case = trained_case({"loss": [np.nan, np.nan]}, rates=1.0)
+    assert history_checks.learning_rate_too_low(case) is None
+    assert history_checks.learning_rate_too_low(trained_case(falling(1, 0.99), rates=1.0)) is not None

@@ -19,6 +19,8 @@ LOG = np.log
         ("categorical_crossentropy", "categorical_crossentropy", "one-hot"),
         (keras.losses.BinaryCrossentropy(), "binary_crossentropy", "binary"),
         (keras.losses.CTC(), "ctc", "ctc"),
+        ("kl_divergence", "kl_divergence", "one-hot"),
+        (keras.losses.KLDivergence(), "kldivergence", "one-hot"),
     ],
 )
 def test_a_loss_says_what_it_predicts(loss, name, kind):
