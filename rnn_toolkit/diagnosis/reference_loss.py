@@ -52,7 +52,7 @@ class ReferenceLoss:
             return float(array(self.function(y, outputs, sample_weight=weight)))
         y, outputs = (keras.ops.cast(one, "float32") for one in (y, outputs))  # as Keras does before it calls one
         values = array(self.function(y, outputs))
-        return float(np.mean(values if weight is None else values * _with_axes(weight, values.ndim)))
+        return float(np.mean(values * weight_of_each(weight, values.shape)))
 
     def labels(self, y, weight=None) -> np.ndarray | None:
         """Return the classes as codes `(examples,)`, without those of weight 0, or `None` where there are none."""
@@ -127,10 +127,8 @@ class ReferenceLoss:
         return shares.astype("float32")
 
 
-def _with_axes(weight, ndim: int) -> np.ndarray:
-    return np.reshape(weight, np.shape(weight) + (1,) * (ndim - np.ndim(weight)))
-
-
 def weight_of_each(weight, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the weight of each value of a shape."""
-    return np.ones(shape) if weight is None else np.broadcast_to(_with_axes(weight, len(shape)), shape)
+    """Return the weight of each value of a shape, of which weights may lack the last axes."""
+    if weight is None:
+        return np.ones(shape)
+    return np.broadcast_to(np.reshape(weight, np.shape(weight) + (1,) * (len(shape) - np.ndim(weight))), shape)

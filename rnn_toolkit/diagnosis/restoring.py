@@ -27,14 +27,11 @@ def untouched(model: keras.Model):
     inside = getattr(optimizer, "inner_optimizer", None)
     holders = [*model._flatten_layers(), *(one for one in (optimizer, inside) if one is not None)]
     attributes = [(one, dict(vars(one))) for one in holders]
-    variables = [*model.variables, *model.metrics_variables, *recurrent_states(model)]  # the last are not tracked
-    variables = {id(one): one for one in variables}
-    variables |= {id(one): one for one in getattr(optimizer, "variables", ())}
-    values = {name: numpy(one) for name, one in variables.items()}
-    random, regularizers = (
-        random_state(),
-        [(one, getattr(one, "regularizer", None)) for one in model.trainable_variables],
-    )
+    kept = [*model.variables, *model.metrics_variables, *getattr(optimizer, "variables", ())]
+    kept += recurrent_states(model)  # which are not tracked
+    values = [(one, numpy(one)) for one in {id(one): one for one in kept}.values()]
+    regularizers = [(one, getattr(one, "regularizer", None)) for one in model.trainable_variables]
+    random = random_state()
     try:
         yield
     finally:
@@ -45,8 +42,8 @@ def untouched(model: keras.Model):
             for name in [name for name in now if name not in before]:
                 del now[name]
             now.update(before)
-        for name, variable in variables.items():
-            variable.assign(values[name])
+        for variable, value in values:
+            variable.assign(value)
         set_random_state(random)
 
 
