@@ -128,7 +128,8 @@ class ReferenceLoss:
 
 
 def weight_of_each(weight, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the weight of each value of a shape, of which weights may lack the last axes."""
+    """Return the weight of each value of a shape; weights may lack its last axes, or have some of one beyond it."""
     if weight is None:
         return np.ones(shape)
-    return np.broadcast_to(np.reshape(weight, np.shape(weight) + (1,) * (len(shape) - np.ndim(weight))), shape)
+    given = np.shape(weight)[: len(shape)]
+    return np.broadcast_to(np.reshape(weight, given + (1,) * (len(shape) - len(given))), shape)

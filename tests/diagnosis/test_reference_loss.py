@@ -33,7 +33,8 @@ def test_a_loss_says_what_it_predicts(loss, name, kind):
 def test_rows_weigh_what_they_weigh_in_a_training(loss):
     y, outputs = np.array([[1.0], [3.0]]), np.zeros((2, 1))
     assert ReferenceLoss(loss).of(y, outputs) == 5  # (1 + 9) / 2
-    assert ReferenceLoss(loss).of(y, outputs, np.array([1.0, 0.0])) == 0.5  # by the number of rows, not of weights
+    for weight in (np.array([1.0, 0.0]), np.array([[1.0], [0.0]])):
+        assert ReferenceLoss(loss).of(y, outputs, weight) == 0.5  # by the number of rows, not of weights
 
 
 def test_whole_numbers_are_compared_as_numbers():
@@ -50,6 +51,7 @@ def test_targets_without_an_axis_are_those_of_the_one_output():
 def test_padding_has_no_label():
     y, weight = np.array([[2, 1], [1, 0]]), np.array([[1, 1], [1, 0]])
     assert ReferenceLoss(SPARSE()).labels(y, weight).tolist() == [2, 1, 1]
+    assert ReferenceLoss(SPARSE()).labels(np.array([2, 1]), np.array([[1.0], [0.0]])).tolist() == [2]
     assert ReferenceLoss("categorical_crossentropy").labels(np.eye(3)[[2, 0]]).tolist() == [2, 0]
     assert ReferenceLoss("mse").labels(y) is None
     assert ReferenceLoss("binary_crossentropy").labels(y) is None  # two answers to each row
