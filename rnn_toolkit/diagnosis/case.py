@@ -205,6 +205,8 @@ class Case:
     @functools.cached_property
     def flow(self) -> pd.DataFrame:
         """`gradient_flow` of a training batch, in terms of the loss."""
+        if all(hasattr(layer, "kernel_size") for layer in self.recurrent.values()):  # of ConvLSTM
+            raise NotImplementedError("states that are pictures")
         return gradient_flow(self.model, *self.batches["training"][0])
 
     # The loss, and what it should be.

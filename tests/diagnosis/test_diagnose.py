@@ -65,6 +65,16 @@ def test_findings_come_gravest_first_and_what_cannot_be_checked_is_told():
     assert {name: report.attrs["skipped"][name] for name in reasons} == {n: f"no {r}" for n, r in reasons.items()}
 
 
+def test_states_that_are_pictures_are_passed_over():
+    layers = [keras.layers.ConvLSTM1D(2, 3), keras.layers.Flatten(), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((4, 6, 1)), *layers])
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).normal(size=(32, 4, 6, 1)).astype("float32")
+    report = rt.diagnose(model, (x, x[:, -1, :1, 0]))
+    assert report.attrs["failed"] == []
+    assert report.attrs["skipped"]["vanishing gradients"] == "states that are pictures"
+
+
 def test_what_fit_returned_is_a_history():
     model = averaging(X.shape[1:])
     begun = pd.DataFrame({"loss": [np.nan, 1.0], "val_loss": [1.0, 1.0]}, index=pd.RangeIndex(2, name="epoch"))
