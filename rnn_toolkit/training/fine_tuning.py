@@ -224,9 +224,7 @@ def _rate_factors(model, groups, decay) -> list[float]:
 
 def _num_steps(train, batch_size) -> int:
     """Return the training steps in an epoch, or say that nobody knows them."""
-    if isinstance(train, tuple):
-        return -(-len(keras.tree.flatten(train[0])[0]) // batch_size)
-    steps = num_batches(train)
+    steps = num_batches(train, batch_size)
     if steps is None:
         raise ValueError(
             f"`train` does not say how many batches it has: {type(train).__name__}. The schedule needs it; pass "

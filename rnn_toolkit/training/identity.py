@@ -153,8 +153,12 @@ def _of_optimizer(optimizer):
 
 def _size(data, batch_size) -> dict:
     if isinstance(data, tuple):
-        return {"rows": len(keras.tree.flatten(data[0])[0]), "batch_size": batch_size}
+        return {"rows": _num_rows(data), "batch_size": batch_size}
     return {"kind": type(data).__name__, "batches": num_batches(data)}
+
+
+def _num_rows(arrays) -> int:
+    return keras.tree.flatten(arrays)[0].shape[0]  # a sparse matrix has no `len`
 
 
 def _sample(data) -> list | None:
@@ -174,7 +178,7 @@ def _sample(data) -> list | None:
 def _row_means(array) -> list[float]:
     """Return a weighted mean of some rows of an array; those of text and the like, of their checksums."""
     array = np.asarray(array)
-    if not array.size:
+    if not (array.ndim and array.size):  # a sparse matrix is of no kind that NumPy knows
         return []
     rows = array[np.linspace(0, len(array) - 1, min(len(array), SAMPLE_ROWS)).astype(int)]
     try:
@@ -194,12 +198,12 @@ def _are_alike(stored, present) -> bool:
     )
 
 
-def num_batches(data) -> int | None:
-    """Return the number of batches of a data set, or `None` if it does not know."""
+def num_batches(data, batch_size: int = 1) -> int | None:
+    """Return the number of batches of what `checked` returns, or `None` if a data set does not know."""
+    if isinstance(data, tuple):
+        return -(-_num_rows(data) // batch_size)
     if isinstance(data, keras.utils.PyDataset):
         return data.num_batches
-    if isinstance(data, tuple | np.ndarray):
-        return None
     if hasattr(data, "cardinality"):  # a tf.data.Dataset
         number = int(data.cardinality())
         return number if number >= 0 else None

@@ -151,9 +151,7 @@ def train(
             )
         record = keras.callbacks.LambdaCallback(on_epoch_end=run.record)
         if validation is not None:
-            x, y, weight = (*validation, None)[:3] if isinstance(validation, tuple) else (validation, None, None)
-            size = batch_size if isinstance(validation, tuple) else None
-            run.validation = {"x": x, "y": y, "sample_weight": weight, "batch_size": size}
+            run.validation = _arguments(validation, batch_size)
         run.callbacks = [*callbacks, record, *_shown(progress, epochs, monitor, run)]
         given = {"run_dir": run_dir, "data": run.feed, "probe": _first_inputs(train)}
         for callback in run.resumable():
@@ -165,23 +163,19 @@ def train(
             if progress is not None:
                 sys.stdout.write(run.why_it_is_finished() + "\n")
             return run.history
-        x, y, weight = (*train, None)[:3] if isinstance(train, tuple) else (train, None, None)
-        if run.feed is not None:
-            x, y, weight = run.feed, None, None
+        fed = train if run.feed is None else run.feed
+        steps = num_batches(fed, batch_size)
         stack.enter_context(run.signals())
         try:
             run.build(model)
             model.fit(
-                x,
-                y,
-                sample_weight=weight,
-                batch_size=batch_size if y is not None else None,
+                **_arguments(fed, batch_size),
                 validation_data=validation,
                 validation_batch_size=batch_size if isinstance(validation, tuple) else None,
                 initial_epoch=run.epoch,
                 epochs=epochs,
                 shuffle=shuffle and run.feed is None and isinstance(train, tuple | keras.utils.PyDataset),
-                callbacks=RunCallbacks([*run.callbacks, run], model=model, epochs=epochs, steps=num_batches(x)),
+                callbacks=RunCallbacks([*run.callbacks, run], model=model, epochs=epochs, steps=steps),
                 verbose=0,
             )
         except KeyboardInterrupt:
@@ -281,6 +275,13 @@ def _refuse_one_file_for_two(callbacks):
             f"{', '.join(repr(one.monitor) for one in best)}. Give one a folder of its own: BestModel(..., "
             f"run_dir={str(best[-1].run_dir / best[-1].monitor)!r})."
         )
+
+
+def _arguments(data, batch_size) -> dict:
+    """Return data as arguments of `fit` and `evaluate`."""
+    if not isinstance(data, tuple):
+        return {"x": data}
+    return dict(zip(("x", "y", "sample_weight"), data, strict=False)) | {"batch_size": batch_size}
 
 
 def _first_inputs(data):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from training.one_weight import EAGERLY, line
 
 from rnn_toolkit import (
@@ -270,6 +271,17 @@ def test_an_empty_tf_data_set_is_refused():
     nothing = tf.data.Dataset.from_tensor_slices((np.zeros((0, 8, 1)), np.zeros((0, 1)))).batch(2)
     with pytest.raises(ValueError, match="`train` holds no batch"):
         train(small(), nothing)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras does not read sparse matrices there")
+def test_a_sparse_matrix_is_trained_on_and_its_steps_counted(tmp_path):
+    counted = []
+    note = keras.callbacks.LambdaCallback(on_train_begin=lambda logs=None: counted.append(note.params["steps"]))
+    x = scipy.sparse.csr_matrix(np.ones((5, 1)))
+    with pytest.warns(UserWarning, match="Training data of type tuple cannot be put back to a step"):
+        options = {"batch_size": 2, "epochs": 1, "run_dir": tmp_path, "callbacks": [note], "progress": None}
+        history = train(line(keras.optimizers.SGD(0.0)), (x, np.zeros((5, 1))), **options)
+    assert history.loss[1] == 1.0 and counted == [3]  # of 2, 2 and 1 rows
 
 
 def test_a_run_folder_that_cannot_be_written_is_refused_before_training(arrays, tmp_path):
