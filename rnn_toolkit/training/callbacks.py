@@ -47,6 +47,12 @@ def default_callbacks(*, monitor: str = "val_loss", mode: str = "min", patience:
     ]
 
 
+def usual_callbacks(model, *, monitor: str, mode: str = "min") -> list:
+    """Return the default callbacks, behind `AveragedWeights` if the optimizer of the model keeps an average."""
+    keeps_average = getattr(unwrapped(getattr(model, "optimizer", None)), "use_ema", False)
+    return ([AveragedWeights()] if keeps_average else []) + default_callbacks(monitor=monitor, mode=mode)
+
+
 class _Watching(ResumableCallback):
     """What the watching callbacks share: a value that is there, and a comparison that no NaN passes."""
 

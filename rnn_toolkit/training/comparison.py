@@ -16,7 +16,7 @@ import pandas as pd
 
 from rnn_toolkit._checks import nearest, one_of, whole_number
 from rnn_toolkit.training import train as training
-from rnn_toolkit.training.callbacks import AveragedWeights, default_callbacks
+from rnn_toolkit.training.callbacks import usual_callbacks
 from rnn_toolkit.training.feeding import checked
 from rnn_toolkit.training.resumable import NoteInterrupt
 from rnn_toolkit.watching import is_interactive
@@ -148,9 +148,8 @@ def fit_anew(build, arguments, *, train, validation, seed, monitor, mode, callba
             "The network has penalties on weights or activations, which are part of its loss, so losses with other "
             "penalties cannot be compared. Compile it with a metric and watch that: monitor='val_mae', say."
         )
-    averages = [AveragedWeights()] if getattr(getattr(model, "optimizer", None), "use_ema", False) else []
     stop = NoteInterrupt()
-    callbacks = [*averages, *default_callbacks(monitor=monitor, mode=mode), *callbacks, stop]
+    callbacks = [*usual_callbacks(model, monitor=monitor, mode=mode), *callbacks, stop]
     try:
         history = training.train(model, train, validation, callbacks=callbacks, progress=None, **options)
     finally:

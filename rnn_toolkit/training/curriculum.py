@@ -1,20 +1,15 @@
 """Teach in steps: easy examples first, in stages by hand or at a pace."""
 
-import copy
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 
 from rnn_toolkit._checks import check_share, whole_number
-from rnn_toolkit.training import train as training
-from rnn_toolkit.training.callbacks import default_callbacks
 from rnn_toolkit.training.feeding import Arrays, checked
-from rnn_toolkit.training.fine_tuning import joined
-from rnn_toolkit.training.resumable import NoteInterrupt
+from rnn_toolkit.training.fine_tuning import compile_anew, train_in_stages
 
 
 def train_curriculum(
@@ -45,7 +40,7 @@ def train_curriculum(
         batch_size: Rows in a batch of arrays.
         run_dir: Folder for the runs of the stages, `stage-1` and so on, each a `run_dir` of `train`: whatever stopped
             the training, the same call goes on. `None` writes nothing.
-        callbacks: Instead of `default_callbacks()`, in each stage.
+        callbacks: Instead of those that `train` takes by default, in each stage.
         progress: "auto", "live" or `None`, as in `train`.
 
     Returns:
@@ -67,30 +62,21 @@ def train_curriculum(
     whole_number(epochs_per_stage, "epochs_per_stage")
     if not isinstance(stages, list) or not stages:
         raise TypeError(
-            f"`stages` must be a list of training data, the easiest first. Received: {type(stages).__name__} of "
-            f"{len(stages)} items. Pass [(x_easy, y_easy), (x, y)], say."
+            "`stages` must be a list of training data, the easiest first, and hold one at least. Received: "
+            f"{type(stages).__name__}. Pass [(x_easy, y_easy), (x, y)], say."
         )
     stages = [checked(data, f"stages[{place}]") for place, data in enumerate(stages)]
     if not getattr(model, "compiled", False):
         raise ValueError(f"Model {model.name!r} is not compiled. Call `model.compile(optimizer, loss)` first.")
-    settings, histories = model.get_compile_config(), []
-    chosen = default_callbacks(monitor="loss" if validation is None else "val_loss") if callbacks is None else callbacks
-    for stage, data in enumerate(stages, start=1):
-        model.compile_from_config(copy.deepcopy(settings))  # Keras changes what it reads
-        history = training.train(
-            model,
-            data,
-            validation,
-            epochs=epochs if stage == len(stages) else epochs_per_stage,
-            batch_size=batch_size,
-            run_dir=None if run_dir is None else Path(run_dir) / f"stage-{stage}",
-            callbacks=[*chosen, stop := NoteInterrupt()],
-            progress=progress,
-        )
-        histories.append(history.assign(stage=stage))
-        if stop.asked:
-            break
-    return joined(histories)
+    settings = model.get_compile_config()
+
+    def prepared():
+        for stage, data in enumerate(stages, start=1):
+            compile_anew(model, settings)
+            yield stage, data, epochs if stage == len(stages) else epochs_per_stage
+
+    options = {"batch_size": batch_size, "run_dir": run_dir, "callbacks": callbacks, "progress": progress}
+    return train_in_stages(model, prepared(), validation, **options)
 
 
 class PacedBatches(Arrays):

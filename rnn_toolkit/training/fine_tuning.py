@@ -14,7 +14,7 @@ from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.pooling import MaskedPooling
 from rnn_toolkit.networks.recurrent import NORMALIZERS
 from rnn_toolkit.training import train as training
-from rnn_toolkit.training.callbacks import default_callbacks
+from rnn_toolkit.training.callbacks import usual_callbacks
 from rnn_toolkit.training.feeding import checked
 from rnn_toolkit.training.identity import num_batches
 from rnn_toolkit.training.resumable import NoteInterrupt
@@ -95,8 +95,8 @@ def fine_tune(
     num_steps = None if schedule in (None, "constant") else _num_steps(train, batch_size)
     settings = model.get_compile_config()
     layers, fixed = _trainability(model)
-    histories = []
-    try:
+
+    def stages():
         for stage in range(1 if epochs_per_stage else len(groups), len(groups) + 1):
             _put_back(layers, fixed)
             for layer in itertools.chain.from_iterable(groups[:-stage]):
@@ -108,36 +108,40 @@ def fine_tune(
                 steps=num_steps and max(num_steps * stage_epochs, 2),  # up and down takes two
                 rate_factors=_rate_factors(model, groups, decay),
             )
-            _compile(model, {**settings, "optimizer": keras.saving.serialize_keras_object(optimizer)})
-            stop = NoteInterrupt()
-            chosen = default_callbacks(monitor="loss" if validation is None else "val_loss")
-            history = training.train(
-                model,
-                train,
-                validation,
-                epochs=stage_epochs,
-                batch_size=batch_size,
-                run_dir=None if run_dir is None else Path(run_dir) / f"stage-{stage}",
-                callbacks=[*(chosen if callbacks is None else callbacks), stop],
-                progress=progress,
-            )
-            histories.append(history.assign(stage=stage))
-            if stop.asked:
-                break
+            compile_anew(model, {**settings, "optimizer": keras.saving.serialize_keras_object(optimizer)})
+            yield stage, train, stage_epochs
+
+    try:
+        options = {"batch_size": batch_size, "run_dir": run_dir, "callbacks": callbacks, "progress": progress}
+        return train_in_stages(model, stages(), validation, **options)
     finally:
         _put_back(layers, fixed)
-        _compile(model, settings)
-    return joined(histories)
+        compile_anew(model, settings)
 
 
-def joined(histories: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return the histories of stages as one, without the starts of all but the first: there the stage before ended.
+def train_in_stages(model, stages, validation, *, run_dir, callbacks, **options) -> pd.DataFrame:
+    """Train stage by stage, each from the best weights of the one before, to the last or to Ctrl-C.
 
-    Example:
-        >>> first, second = (pd.DataFrame({"val_loss": [2.0, 1.0]}, index=[0, 1]) for _ in range(2))
-        >>> joined([first, second]).index.tolist()
-        [0, 1, 2]
+    Args:
+        model: A compiled model; changed in place.
+        stages: Gives number, training data and epochs of each stage, once the model is ready for it.
+        validation: Data to stop and choose by, or `None`.
+        run_dir: Folder for the runs of the stages, or `None`.
+        callbacks: Those of each stage, or `None` for the usual ones.
+        **options: Further arguments of `train`.
+
+    Returns:
+        The histories as one, without the starts of all stages but the first: there the stage before ended.
     """
+    monitor, histories = "loss" if validation is None else "val_loss", []
+    for stage, data, epochs in stages:
+        stop = NoteInterrupt()
+        chosen = usual_callbacks(model, monitor=monitor) if callbacks is None else callbacks
+        folder = None if run_dir is None else Path(run_dir) / f"stage-{stage}"
+        options |= {"epochs": epochs, "run_dir": folder, "callbacks": [*chosen, stop]}
+        histories.append(training.train(model, data, validation, **options).assign(stage=stage))
+        if stop.asked:
+            break
     history = pd.concat([histories[0], *(one.loc[1:] for one in histories[1:])])
     return history.set_index(pd.RangeIndex(len(history), name="epoch") + int(0 not in histories[0].index))
 
@@ -247,5 +251,6 @@ def _put_back(layers, fixed):
         variable.trainable = False
 
 
-def _compile(model, settings):
+def compile_anew(model, settings):
+    """Compile a model by its `get_compile_config()`, with a fresh optimizer."""
     model.compile_from_config(copy.deepcopy(settings))  # Keras changes what it reads

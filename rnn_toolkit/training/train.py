@@ -11,7 +11,7 @@ import keras
 import pandas as pd
 
 from rnn_toolkit._checks import one_of, whole_number
-from rnn_toolkit.training.callbacks import AveragedWeights, BestModel, default_callbacks
+from rnn_toolkit.training.callbacks import BestModel, usual_callbacks
 from rnn_toolkit.training.feeding import checked, positioned
 from rnn_toolkit.training.identity import identity_of, num_batches
 from rnn_toolkit.training.progress import LiveCurves, Progress
@@ -118,8 +118,7 @@ def train(
             layer.check_batches(validation)
     monitor = "loss" if validation is None else "val_loss"
     if callbacks is None:
-        averages = [AveragedWeights()] if getattr(model.optimizer, "use_ema", False) else []
-        callbacks = averages + default_callbacks(monitor=monitor)
+        callbacks = usual_callbacks(model, monitor=monitor)
     callbacks = list(callbacks)
     if validation is None:
         _refuse_validation_monitors(callbacks)

@@ -46,8 +46,16 @@ def test_each_stage_has_a_fresh_optimizer_at_the_rate_that_it_was_given():
 def test_the_best_by_the_validation_data_goes_into_the_next_stage():
     model = line(keras.optimizers.SGD(0.5))
     # The first step goes to w = 0; on x = 2 the same rate leaves it there.
-    train_curriculum(model, STAGES, rows(1.0), epochs=2, epochs_per_stage=1, progress=None)
+    history = train_curriculum(model, STAGES, rows(1.0), epochs=2, epochs_per_stage=1, progress=None)
     assert weight(model) == 0.0
+    assert history.index.tolist() == [0, 1, 2, 3]  # the second stage starts where the first one ended
+
+
+def test_a_stage_ends_at_the_average_of_its_weights_if_the_optimizer_keeps_one():
+    model = line(keras.optimizers.SGD(0.25, use_ema=True, ema_momentum=0.5))
+    history = train_curriculum(model, [rows(1.0), rows(1.0)], epochs=1, epochs_per_stage=2, progress=None)
+    # Two steps take the weight to 0.5 and 0.25; the average of these is 0.375.
+    assert history["loss"].tolist() == [1.0, 0.25, 0.375**2]
 
 
 def test_a_stopped_curriculum_goes_on_where_it_was(tmp_path, monkeypatch):
@@ -133,7 +141,7 @@ def test_in_keras_own_fit_the_share_grows_too():
     assert batches.epoch in (3, 4)
 
 
-@pytest.mark.parametrize("stages", [(np.ones((2, 1)), np.ones((2, 1))), [], {"easy": rows(1.0)}])
+@pytest.mark.parametrize("stages", [(np.ones((2, 1)), np.ones((2, 1))), [], {"easy": rows(1.0)}, iter(STAGES)])
 def test_stages_in_the_wrong_form(stages):
     with pytest.raises(TypeError, match="`stages` must be a list of training data, the easiest first"):
         train_curriculum(line(), stages)
