@@ -9,6 +9,8 @@ import numbers
 from collections.abc import Iterable
 from types import ModuleType
 
+import keras
+
 
 def nearest(name: object, choices: Iterable[object]) -> str:
     """Return ` Did you mean 'x'?` for the choice most like `name`, or an empty string."""
@@ -60,6 +62,34 @@ def has_columns(available: Iterable[object], needed: Iterable[object], name: str
                 f"{name} has no column {column!r}; it has: {listed}.{nearest(column, available)} "
                 "Correct the name, or add the column."
             )
+
+
+def check_ready(model, *, purpose: str, compiled: bool = True) -> None:
+    """Raise unless a model is a built Keras model, and a compiled one."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"`model` must be a Keras model. Received: {type(model).__name__}. Pass what `keras.Sequential` or a "
+            "`rt.build_...` function returns."
+        )
+    if not model.built:
+        raise ValueError(
+            f"Model {model.name!r} is not built: it has no weights yet. {purpose} needs them. Start it with "
+            "`keras.Input(shape)`, or call it once on a batch."
+        )
+    if compiled and not getattr(model, "compiled", False):
+        raise ValueError(
+            f"Model {model.name!r} is not compiled: it has no loss. {purpose} needs one. Call "
+            '`model.compile(rt.make_optimizer(), loss="mse")`, with the loss of your task.'
+        )
+
+
+def check_trainable(model) -> None:
+    """Raise unless a model has a weight to train."""
+    if not model.trainable_variables:
+        raise ValueError(
+            f"Model {model.name!r} has no trainable weights: all layers are frozen, or have none. A training "
+            "needs some. Set `layer.trainable = True` where it should learn, and compile it again."
+        )
 
 
 def optional_package(module: str, *, extra: str, purpose: str) -> ModuleType:

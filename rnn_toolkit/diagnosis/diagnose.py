@@ -7,14 +7,14 @@ import keras
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit._checks import nearest
+from rnn_toolkit._checks import check_ready, nearest
 
 # They register their checks.
 from rnn_toolkit.diagnosis import data_checks, history_checks, loss_checks, model_checks, split_checks  # noqa: F401
 from rnn_toolkit.diagnosis.case import Case
 from rnn_toolkit.diagnosis.findings import CHECKS, Diagnosis, diagnosis_of
 from rnn_toolkit.diagnosis.reading import readable
-from rnn_toolkit.diagnosis.restoring import check_ready, graphs_as_they_are, untouched
+from rnn_toolkit.diagnosis.restoring import graphs_as_they_are, untouched
 from rnn_toolkit.diagnosis.thresholds import LIMITS, limits
 from rnn_toolkit.networks.probing import owned_variables
 from rnn_toolkit.watching import counted

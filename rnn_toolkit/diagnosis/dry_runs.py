@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit._checks import whole_number
+from rnn_toolkit._checks import check_ready, check_trainable, whole_number
 from rnn_toolkit.diagnosis.reading import count_batches, fitted, read_batches, readable, some_batches
-from rnn_toolkit.diagnosis.restoring import check_ready, untouched
+from rnn_toolkit.diagnosis.restoring import untouched
 from rnn_toolkit.networks.optimization import unwrapped
 from rnn_toolkit.training.feeding import Arrays
 
@@ -105,14 +105,6 @@ def find_learning_rate(
         largest = float(table["learning_rate"][table["smoothed_loss"] <= first + margin].iloc[-1])
     table.attrs = {"suggestion": largest / SAFETY, "largest_stable": largest, "lowered": lowered, "diverged": diverged}
     return table
-
-
-def check_trainable(model):
-    if not model.trainable_variables:
-        raise ValueError(
-            f"Model {model.name!r} has no trainable weights: all layers are frozen. A training needs some. Set "
-            "`layer.trainable = True` where it should learn, and compile it again."
-        )
 
 
 def fresh_model(model: keras.Model) -> keras.Model:

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
-from rnn_toolkit.diagnosis.restoring import check_ready, untouched
+from rnn_toolkit._checks import check_ready
+from rnn_toolkit.diagnosis.restoring import untouched
 from rnn_toolkit.networks.probing import named_layers, numpy
 from rnn_toolkit.training.feeding import checked
 

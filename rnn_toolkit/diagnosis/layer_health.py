@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit.diagnosis.restoring import check_ready, untouched
+from rnn_toolkit._checks import check_ready
+from rnn_toolkit.diagnosis.restoring import untouched
 from rnn_toolkit.networks.gates import gate_shares
 from rnn_toolkit.networks.probing import compiled_forward, named_layers, numpy
 from rnn_toolkit.networks.recurrent import cell_of

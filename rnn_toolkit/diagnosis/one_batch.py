@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit._checks import whole_number
-from rnn_toolkit.diagnosis.dry_runs import check_trainable, set_optimizer, train_on
+from rnn_toolkit._checks import check_ready, check_trainable, whole_number
+from rnn_toolkit.diagnosis.dry_runs import set_optimizer, train_on
 from rnn_toolkit.diagnosis.reading import fitted, readable, some_batches
 from rnn_toolkit.diagnosis.reference_loss import ReferenceLoss
-from rnn_toolkit.diagnosis.restoring import check_ready, untouched
+from rnn_toolkit.diagnosis.restoring import untouched
 from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.probing import recurrent_states
 

@@ -61,22 +61,3 @@ def graphs_as_they_are():
         yield
     finally:
         tf.config.optimizer.set_experimental_options(before)
-
-
-def check_ready(model, *, purpose: str, compiled: bool = True) -> None:
-    """Raise unless a model is a built Keras model, and a compiled one."""
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            f"`model` must be a Keras model. Received: {type(model).__name__}. Pass what `keras.Sequential` or a "
-            "`rt.build_...` function returns."
-        )
-    if not model.built:
-        raise ValueError(
-            f"Model {model.name!r} is not built: it has no weights yet. {purpose} needs them. Start it with "
-            "`keras.Input(shape)`, or call it once on a batch."
-        )
-    if compiled and not getattr(model, "compiled", False):
-        raise ValueError(
-            f"Model {model.name!r} is not compiled: it has no loss. {purpose} needs one. Call "
-            '`model.compile(rt.make_optimizer(), loss="mse")`, with the loss of your task.'
-        )

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit._checks import check_share, whole_number
+from rnn_toolkit._checks import check_ready, check_share, whole_number
 from rnn_toolkit.training.feeding import Arrays, checked
 from rnn_toolkit.training.fine_tuning import compile_anew, train_in_stages
 
@@ -66,8 +66,7 @@ def train_curriculum(
             f"{type(stages).__name__}. Pass [(x_easy, y_easy), (x, y)], say."
         )
     stages = [checked(data, f"stages[{place}]") for place, data in enumerate(stages)]
-    if not getattr(model, "compiled", False):
-        raise ValueError(f"Model {model.name!r} is not compiled. Call `model.compile(optimizer, loss)` first.")
+    check_ready(model, purpose="A training")
     settings = model.get_compile_config()
 
     def prepared():

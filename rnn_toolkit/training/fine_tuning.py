@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from rnn_toolkit._checks import whole_number
+from rnn_toolkit._checks import check_ready, whole_number
 from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.pooling import MaskedPooling
 from rnn_toolkit.networks.recurrent import NORMALIZERS
@@ -86,11 +86,10 @@ def fine_tune(
     whole_number(batch_size, "batch_size")
     if not 1 <= decay < float("inf"):
         raise ValueError(f"`decay` must be at least 1. Received: {decay}. Try 2.6; 1 trains all layers at one rate.")
-    if not getattr(model, "compiled", False):
-        raise ValueError(f"Model {model.name!r} is not compiled. Call `model.compile(loss=...)` first.")
+    check_ready(model, purpose="A training")
     groups = _groups(model)
     if not groups:
-        raise ValueError(f"Model {model.name!r} has no layer to train. Set `layer.trainable = True`, or build it.")
+        raise ValueError(f"Model {model.name!r} has no layer to train. Set `layer.trainable = True`.")
     train = checked(train, "train")
     num_steps = None if schedule in (None, "constant") else _num_steps(train, batch_size)
     settings = model.get_compile_config()

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from rnn_toolkit._checks import check_ready, check_trainable
 from rnn_toolkit.networks.optimization import unwrapped
 from rnn_toolkit.networks.probing import numpy
 
@@ -29,11 +30,8 @@ class Interception:
 
 def intercept(model, wrapper, *, outermost=False):
     """Let `wrapper(apply, grads, variables)` be called instead of `optimizer.apply`, within others or around them."""
-    if not (model.built and model.trainable_variables):
-        raise ValueError(
-            f"Model {model.name!r} has no trainable weights yet, so no gradients can be watched. It must be built. "
-            "Start it with `keras.Input(shape)`, or call it once on a batch."
-        )
+    check_ready(model, purpose="A look at its gradients")
+    check_trainable(model)
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)  # no variable can be made within a condition
     attributes = vars(unwrapped(model.optimizer))  # not by setattr, which would track it for saving

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from rnn_toolkit._checks import one_of, whole_number
+from rnn_toolkit._checks import check_ready, one_of, whole_number
 from rnn_toolkit.training.callbacks import BestModel, usual_callbacks
 from rnn_toolkit.training.feeding import checked, positioned
 from rnn_toolkit.training.identity import identity_of, num_batches
@@ -104,13 +104,7 @@ def train(
     one_of(progress, "progress", ("auto", "live", None))
     if snapshot_steps is not None:
         whole_number(snapshot_steps, "snapshot_steps")
-    if not getattr(model, "compiled", False):
-        raise ValueError(f"Model {model.name!r} is not compiled. Call `model.compile(optimizer, loss)` first.")
-    if not model.built:
-        raise ValueError(
-            f"Model {model.name!r} is not built: it has no weights yet. Give it a `keras.Input`, or call it once on a "
-            "batch: model(x[:1])."
-        )
+    check_ready(model, purpose="A training")
     train, validation = checked(train, "train"), None if validation is None else checked(validation, "validation")
     for layer in model._flatten_layers():
         if hasattr(layer, "check_batches"):  # of layers that can train on some batches only

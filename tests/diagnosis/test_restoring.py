@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import rnn_toolkit as rt
-from rnn_toolkit.diagnosis.restoring import check_ready, graphs_as_they_are, untouched
+from rnn_toolkit._checks import check_ready
+from rnn_toolkit.diagnosis.restoring import graphs_as_they_are, untouched
 from rnn_toolkit.networks.probing import numpy
 
 ONES = np.ones((4, 3, 1), "float32"), np.ones((4, 1), "float32")

@@ -152,6 +152,11 @@ def test_an_argument_that_build_needs_is_named():
         compare(with_rate, {"a": {}}, DATA, DATA)
 
 
+def test_a_build_that_returns_nothing_is_named():
+    with pytest.raises(TypeError, match="`model` must be a Keras model. Received: NoneType"):
+        compare(lambda: None, {"a": {}}, DATA, DATA)
+
+
 def test_losses_with_penalties_are_not_compared():
     def penalised():
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_regularizer="l2")])

@@ -255,7 +255,7 @@ def uncompiled():
 @pytest.mark.parametrize(
     ("build", "options", "message"),
     [
-        (uncompiled, {}, r"is not compiled\. Call `model\.compile"),
+        (uncompiled, {}, r"is not compiled: it has no loss\. .* Call `model\.compile"),
         (frozen, {}, r"has no layer to train\. Set `layer\.trainable = True`"),
         (stack, {"epochs": 0}, "`epochs` must be at least 1"),
         (stack, {"epochs_per_stage": -1}, "`epochs_per_stage` must be at least 0"),

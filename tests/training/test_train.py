@@ -176,8 +176,14 @@ REFUSED = {
     "no epochs": ({"epochs": 0}, "`epochs` must be at least 1. Received: 0"),
     "an unknown progress": ({"progress": "bar"}, "`progress` must be one of 'auto', 'live', None"),
     "no steps": ({"snapshot_steps": 0}, "`snapshot_steps` must be at least 1. Received: 0"),
-    "not compiled": ({"model": bare(compiled=False)}, "Model 'bare' is not compiled. Call `model.compile"),
-    "not built": ({"model": bare(compiled=True)}, "Model 'bare' is not built: it has no weights yet. Give it a `keras"),
+    "not compiled": (
+        {"model": bare(compiled=False)},
+        "Model 'bare' is not compiled: it has no loss. A training needs one. Call `model.compile",
+    ),
+    "not built": (
+        {"model": bare(compiled=True)},
+        "Model 'bare' is not built: it has no weights yet. A training needs them. Start it",
+    ),
     "no rows": ({"train": (DATA[0][:0], DATA[1][:0])}, "`train` holds no rows: x has shape (0, 8, 1)"),
     "a tuple of one": ({"train": DATA[:1]}, "`train` must be (x, y) or (x, y, sample_weight). Received: 1 items"),
     "a target short": (
