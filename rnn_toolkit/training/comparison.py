@@ -65,8 +65,9 @@ def compare(
         `table["mean"].plot.barh(xerr=table["spread"])`.
 
     Raises:
-        TypeError, ValueError: If there is no variant, an argument is unknown to `build`, the watched value is not among
-            the metrics, penalties are compared as losses, or what `train` raises.
+        TypeError, ValueError: If there is no variant, a baseline has the name of one, an argument is unknown to
+            `build`, the watched value is not among the metrics, penalties are compared as losses, or what `train`
+            raises.
 
     Example:
         >>> def build(rate):
@@ -84,6 +85,9 @@ def compare(
         )
     if not variants:
         raise ValueError('`variants` is empty. Pass at least one, {"as it is": {}} say.')
+    twice = [name for name in baselines or {} if name in variants]
+    if twice:
+        raise ValueError(f"`baselines` holds {twice[0]!r}, which is a variant, too. Give it another name.")
     for arguments in variants.values():
         check_arguments(build, arguments)
     options = checked_options(train, validation, epochs, batch_size, monitor, mode)

@@ -152,8 +152,13 @@ def test_an_argument_that_build_needs_is_named():
         compare(with_rate, {"a": {}}, DATA, DATA)
 
 
+def test_a_baseline_does_not_take_the_row_of_a_variant():
+    with pytest.raises(ValueError, match="`baselines` holds 'linear', which is a variant, too"):
+        compare(build, {"linear": {}}, DATA, DATA, baselines={"linear": 0.5})
+
+
 def test_a_build_that_returns_nothing_is_named():
-    with pytest.raises(TypeError, match="`model` must be a Keras model. Received: NoneType"):
+    with pytest.raises(TypeError, match=r"`model` must be a Keras model\. Received: NoneType"):
         compare(lambda: None, {"a": {}}, DATA, DATA)
 
 
