@@ -171,27 +171,27 @@ def replace_head(model: keras.Model, head: keras.Layer | Sequence[keras.Layer]) 
     if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):  # of functional models alone
         raise TypeError(f"`model` must be Sequential or functional. Received: {type(model).__name__}.")
     head = [head] if isinstance(head, keras.Layer) else list(head)
-    names = [layer.name for layer in model.layers]
-    place = max((place for place, layer in enumerate(model.layers) if layer.weights), default=0) - 1
-    if place < 0 or isinstance(model.layers[place], keras.layers.InputLayer):
+    weighted = [place for place, layer in enumerate(model.layers) if layer.weights]
+    copied = keras.models.clone_model(model) if weighted else model
+    below = copied.layers[weighted[-1]].input if weighted else ()  # of several branches, that of the last head
+    if all(any(one is given for given in copied.inputs) for one in keras.tree.flatten(below)):
         raise ValueError(
-            f"Model {model.name!r} has no layer below its head; its layers are: {', '.join(names)}. Build a new "
-            "model, or train this one as it is, with `fine_tune`."
+            f"Model {model.name!r} has no layer below its head; its layers are: "
+            f"{', '.join(layer.name for layer in model.layers)}. Build a new model, or train this one as it is, with "
+            "`fine_tune`."
         )
-    copied = keras.models.clone_model(model)
     copied.set_weights(model.get_weights())
-    kept = copied.layers[place]
     try:
         if isinstance(model, keras.Sequential):
-            return keras.Sequential([*copied.inputs, *copied.layers[: place + 1], *head])
-        output = kept.output
+            return keras.Sequential([*copied.inputs, *copied.layers[: weighted[-1]], *head])
+        output = below
         for layer in head:
             output = layer(output)
         return keras.Model(copied.inputs, output)
     except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"`head` does not fit on layer {kept.name!r}, which returns the shape {kept.output.shape}: {error}"
-        ) from error
+        kept = [(one._keras_history.operation.name, one.shape) for one in keras.tree.flatten(below)]
+        told = " and ".join(f"layer {name!r}, which returns the shape {shape}" for name, shape in kept)
+        raise ValueError(f"`head` does not fit on {told}: {error}") from error
 
 
 def _groups(model) -> list[list]:

@@ -328,6 +328,17 @@ def test_a_new_head_stands_on_copies_of_the_layers_below_the_old_one(make):
     assert all(same(old.get_weights(), before))
 
 
+def test_of_several_heads_the_last_one_is_replaced_and_the_others_left_out():
+    inputs = keras.Input((2,))
+    body = keras.layers.Dense(3, name="body")(inputs)
+    heads = [keras.layers.Dense(units, name=f"old_{units}")(body) for units in (4, 5)]
+    model = replace_head(keras.Model(inputs, heads), keras.layers.Dense(2, name="new"))
+    assert [layer.name for layer in model.layers[1:]] == ["body", "new"]
+    on_inputs = [keras.layers.Dense(units)(inputs) for units in (4, 5)]
+    with pytest.raises(ValueError, match="has no layer below its head"):
+        replace_head(keras.Model(inputs, on_inputs), keras.layers.Dense(2))
+
+
 def test_a_head_that_does_not_fit():
     for make in (trained, functional):
         with pytest.raises(
