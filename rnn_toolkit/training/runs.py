@@ -174,7 +174,12 @@ class Run(keras.callbacks.Callback):
         if self.feed is not None:
             self.feed.set_epoch(epoch, skip=self.step)
         if resumed:
-            self._assign(self._model.metrics_variables, self._restored["metrics"])
+            metrics, stored = self._model.metrics_variables, self._restored["metrics"]
+            if [tuple(one.shape) for one in metrics] == [one.shape for one in stored]:
+                self._assign(metrics, stored)
+            else:
+                where = f"step {self.step + 1} of epoch {epoch + 1}"
+                warnings.warn(f"The model has other metrics than the run; they begin at {where}.", stacklevel=2)
             self._skip(self.step)
         self.skipped, self._restored = self.step, None
         self._before = None

@@ -723,6 +723,17 @@ def test_what_can_be_changed_is_no_reason_to_begin_anew(tmp_path):
             train(**{"model": model, "train": data} | options | changed)
 
 
+def test_a_metric_may_be_added_within_an_epoch_and_counts_from_there(tmp_path):
+    options = {"run_dir": tmp_path, "epochs": 1, "batch_size": 1, "snapshot_steps": 1, "progress": None}
+    data = np.ones((4, 1)), np.zeros((4, 1))
+    with pytest.raises(RuntimeError):
+        train(line(), data, callbacks=[Crash(0, 1)], **options)
+    with pytest.warns(UserWarning, match="other metrics than the run; they begin at step 2 of epoch 1"):
+        history = train(line(metrics=["mae"]), data, callbacks=[], **options)
+    # The rate 0.01 takes the weight from 1 to 0.98 and so on; the first step is done.
+    assert history["mae"].tolist() == pytest.approx([(0.98 + 0.98**2 + 0.98**3) / 3])
+
+
 def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     data = np.ones((4, 1)), np.zeros((4, 1))
