@@ -19,7 +19,7 @@ def checked(data, name: str):
         name: What it is called in a message.
 
     Raises:
-        TypeError: If the data can be read only once.
+        TypeError: If the data are of no kind that holds examples, or can be read only once.
         ValueError: If the data hold no rows, never end, or do not match row by row.
 
     Example:
@@ -42,6 +42,11 @@ def checked(data, name: str):
                 "the same examples; if a list of arrays was meant as rows, make it one array: np.stack(rows)."
             )
         return arrays[:2] if arrays[-1] is None else arrays
+    if isinstance(data, str) or not (hasattr(data, "__iter__") or hasattr(data, "__getitem__")):
+        raise TypeError(
+            f"`{name}` must be (x, y), (x, y, sample_weight), a keras.utils.PyDataset or a tf.data.Dataset. Received: "
+            f"{data!r}."
+        )
     if hasattr(data, "__next__"):
         raise TypeError(
             f"`{name}` can be read only once, and each epoch reads it anew. Received: {type(data).__name__}. Pass "

@@ -105,6 +105,11 @@ def train(
     if snapshot_steps is not None:
         whole_number(snapshot_steps, "snapshot_steps")
     check_ready(model, purpose="A training")
+    if hasattr(train, "shape") and model.loss is not None:
+        raise TypeError(
+            f"`train` is one {type(train).__name__}, and the loss needs targets. Pass both as one: "
+            "train(model, (x, y), (x_validation, y_validation))."
+        )
     train, validation = checked(train, "train"), None if validation is None else checked(validation, "validation")
     for layer in model._flatten_layers():
         if hasattr(layer, "check_batches"):  # of layers that can train on some batches only

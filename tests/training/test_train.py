@@ -208,6 +208,21 @@ def test_what_cannot_be_trained_is_refused(options, message):
         train(**{"model": small(), "train": DATA, "progress": None} | options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"train": None}, r"`train` must be \(x, y\), .* Received: None"),
+        ({"train": "data.csv"}, r"`train` must be \(x, y\), .* Received: 'data\.csv'"),
+        ({"validation": 0.2}, r"`validation` must be \(x, y\), .* Received: 0\.2"),
+        ({"train": DATA[0], "validation": DATA[1]}, r"`train` is one ndarray, .* train\(model, \(x, y\), "),
+        ({"train": pd.DataFrame({"load": [1.0]})}, "`train` is one DataFrame, and the loss needs targets"),
+    ],
+)
+def test_what_holds_no_examples_or_no_targets_is_refused(options, message):
+    with pytest.raises(TypeError, match=message):
+        train(**{"model": small(), "train": DATA, "progress": None} | options)
+
+
 def test_data_that_can_be_read_only_once_are_refused():
     with pytest.raises(TypeError, match=r"`train` can be read only once.*Received: generator"):
         train(small(), (DATA for _ in range(3)))
