@@ -19,6 +19,7 @@ from rnn_toolkit._checks import nearest
 from rnn_toolkit.networks.optimization import clip_as_begun
 from rnn_toolkit.networks.probing import unlisted
 from rnn_toolkit.training.identity import differences, optimizers_of
+from rnn_toolkit.training.monitoring import Monitor
 from rnn_toolkit.training.resumable import ResumableCallback
 from rnn_toolkit.training.snapshots import Snapshots, is_first_process, random_state, replacing, set_random_state
 
@@ -39,6 +40,7 @@ class Run(keras.callbacks.Callback):
         super().__init__()
         self.epochs, self.steps = epochs, steps
         self.feed, self.callbacks, self.rows = None, [], []
+        self.given = []  # those of the callbacks that the caller chose
         self.validation, self.start = None, {}  # arguments of `evaluate`; the row of the model as it came
         self.epoch, self.step, self.stopped = 0, 0, False  # where the run stands: epochs done, steps in the next one
         self.seed = int(np.random.randint(2**31))  # drawn from the global state, which `set_random_seed` sets
@@ -404,8 +406,7 @@ class RunCallbacks(keras.callbacks.CallbackList):
         self._run = callbacks[-1]
 
     def on_train_begin(self, logs=None):
-        if self._run.feed is not None and type(self._run.model).train_step is keras.Model.train_step:
-            _refuse_unknown_monitors(self.callbacks, self._run.model)
+        _refuse_unknown_monitors(self._run, self._run.model)
         super().on_train_begin(logs)
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -425,23 +426,27 @@ class RunCallbacks(keras.callbacks.CallbackList):
         super().on_epoch_end(epoch, logs)
 
 
-def monitored(callback) -> str | None:
-    """Return what a callback watches, if anything: Keras' `ModelCheckpoint` has a monitor even where it saves all."""
-    monitor = getattr(callback, "monitor", None)
-    return monitor if isinstance(monitor, str) and getattr(callback, "save_best_only", True) else None
-
-
-def _refuse_unknown_monitors(callbacks, model):
-    """Name the metrics before training, where no callback can add some."""
-    if not all(type(one).__module__.startswith(("keras.", "rnn_toolkit.")) for one in callbacks):
-        return
-    names = list(model.get_metrics_result())
-    names += [f"val_{name}" for name in names] + ["learning_rate"]
-    for callback in callbacks:
-        monitor = monitored(callback)
-        if monitor is not None and monitor not in names:
+def _refuse_unknown_monitors(run, model):
+    """Name what there is to watch before training, unless a callback may add to it."""
+    may_add = (Monitor, keras.callbacks.LambdaCallback)
+    own = [one for one in run.given if type(one).__module__.startswith(("keras.", "rnn_toolkit."))]
+    is_complete = len(own) == len(run.given) and not any(isinstance(one, may_add) for one in own)
+    names = []  # known behind the first step only
+    if is_complete and run.feed is not None and type(model).train_step is keras.Model.train_step:
+        names = list(model.get_metrics_result())
+        names += [f"val_{name}" for name in names] + ["learning_rate"]
+    for callback in run.given:
+        monitor, who = getattr(callback, "monitor", None), type(callback).__name__
+        # Keras' `ModelCheckpoint` has a monitor even where it saves all.
+        if not isinstance(monitor, str) or not getattr(callback, "save_best_only", True):
+            continue
+        if not run.validation and (monitor == "val_loss" or (is_complete and monitor.startswith("val_"))):
             raise ValueError(
-                f"{type(callback).__name__} watches {monitor!r}, which is not among the metrics. There are: "
-                f"{', '.join(names)}.{nearest(monitor, names)} Watch one of them, or add it to `metrics` of "
-                "`model.compile`."
+                f"{who} watches {monitor!r}, but there are no validation data. Pass `validation`, or watch "
+                f"{monitor.removeprefix('val_')!r}."
+            )
+        if names and monitor not in names:
+            raise ValueError(
+                f"{who} watches {monitor!r}, which is not among the metrics. There are: {', '.join(names)}."
+                f"{nearest(monitor, names)} Watch one of them, or add it to `metrics` of `model.compile`."
             )

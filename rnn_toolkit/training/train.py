@@ -16,7 +16,7 @@ from rnn_toolkit.training.feeding import checked, positioned
 from rnn_toolkit.training.identity import identity_of, num_batches
 from rnn_toolkit.training.progress import LiveCurves, Progress
 from rnn_toolkit.training.resumable import ResumableCallback
-from rnn_toolkit.training.runs import Run, RunCallbacks, monitored
+from rnn_toolkit.training.runs import Run, RunCallbacks
 from rnn_toolkit.training.snapshots import held
 from rnn_toolkit.watching import is_interactive
 
@@ -119,8 +119,6 @@ def train(
     if callbacks is None:
         callbacks = usual_callbacks(model, monitor=monitor)
     callbacks = list(callbacks)
-    if validation is None:
-        _refuse_validation_monitors(callbacks)
     run = Run(epochs, steps=snapshot_steps)
     with contextlib.ExitStack() as stack:
         if run_dir is not None:
@@ -150,6 +148,7 @@ def train(
         record = keras.callbacks.LambdaCallback(on_epoch_end=run.record)
         if validation is not None:
             run.validation = _arguments(validation, batch_size)
+        run.given = callbacks
         run.callbacks = [*callbacks, record, *_shown(progress, epochs, monitor, run)]
         given = {"run_dir": run_dir, "data": run.feed, "probe": _first_inputs(train)}
         for callback in run.resumable():
@@ -240,16 +239,6 @@ def load_history(run_dir: str | os.PathLike) -> pd.DataFrame:
     # As text first: before pandas 3 its own reading of numbers was not exact to the last bit.
     history = pd.read_csv(_existing(run_dir, "history.csv"), dtype=str).astype("float64")
     return history.set_index(pd.Index(history.pop("epoch").astype("int64")))
-
-
-def _refuse_validation_monitors(callbacks):
-    for callback in callbacks:
-        monitor = monitored(callback)
-        if monitor is not None and monitor.startswith("val_"):
-            raise ValueError(
-                f"{type(callback).__name__} watches {monitor!r}, but there are no validation data. Pass `validation`, "
-                f"or watch {monitor.removeprefix('val_')!r}."
-            )
 
 
 def _report_forgetful(callbacks):

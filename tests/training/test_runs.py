@@ -444,7 +444,15 @@ def test_a_monitor_that_is_not_there_is_refused_before_training(data):
 
 def test_a_monitor_of_validation_without_validation_is_refused(data):
     with pytest.raises(ValueError, match=r"EarlyStopping watches 'val_loss', but there are no validation data"):
-        train(noisy(), data, callbacks=[EarlyStopping()])
+        train(noisy(), data, callbacks=[EarlyStopping(), Crash(0)])
+
+
+@pytest.mark.parametrize("monitor", ["val_f1", "gradient_norm"])
+def test_what_a_callback_adds_may_be_watched(data, monitor):
+    f1 = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(val_f1=1.0))
+    seen = EarlyStopping(monitor)
+    train(noisy(), data, epochs=1, callbacks=[f1, rt.Monitor(), seen], progress=None)
+    assert seen.best > 0
 
 
 @pytest.mark.slow
