@@ -188,8 +188,8 @@ class Run(keras.callbacks.Callback):
         self._began = time.perf_counter() - self._elapsed
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step, self._logs = batch + 1, logs
-        if self._signal is not None or self._is_due():
+        before, self.step, self._logs = self.step, batch + 1, logs  # several steps apart with `steps_per_execution`
+        if self._signal is not None or self._is_due(before):
             self._save_within_epoch()
             self._heed_signal()
 
@@ -361,11 +361,11 @@ class Run(keras.callbacks.Callback):
 
     # When to look up from the work.
 
-    def _is_due(self):
+    def _is_due(self, before):
         if self._snapshots is None or self.feed is None:
             return False
         if self.steps is not None:
-            return self.step % self.steps == 0
+            return self.step // self.steps > before // self.steps
         return time.perf_counter() - self._saved >= SNAPSHOT_SECONDS and self._affordable()
 
     def _affordable(self):

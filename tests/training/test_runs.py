@@ -186,6 +186,16 @@ def test_several_steps_in_one_execution_go_on_as_well(data, tmp_path, steps):
     assert_identical(stepped(tmp_path / "run"), expected)
 
 
+@NOT_ON_TORCH
+def test_a_snapshot_is_due_at_the_end_of_the_execution_in_which_its_step_lies(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(Snapshots, "write", lambda self, state: written.append(state["step"]))
+    data = np.ones((20, 1)), np.zeros((20, 1))
+    options = {"epochs": 1, "batch_size": 1, "snapshot_steps": 6, "callbacks": [], "progress": None}
+    train(line(steps_per_execution=4), data, run_dir=tmp_path, **options)
+    assert written == [0, 8, 12, 20, 0]  # behind steps 6, 12 and 18; before the first step, and behind the epoch
+
+
 def test_a_finished_run_returns_its_history_at_once_and_the_best_weights(data, tmp_path, whole):
     run(tmp_path, data)
     assert_identical(run(tmp_path, data, extra=[Crash(0, 0)]), whole)
