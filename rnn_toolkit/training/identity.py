@@ -35,7 +35,7 @@ def identity_of(model: keras.Model, train, validation=None, *, batch_size: int) 
         batch_size: Rows in a batch of arrays.
 
     Returns:
-        A dict: format, and of dicts model, optimizer, loss, train, validation and sample.
+        A dict: format, model, optimizer, loss, loss_weights, train, validation and sample.
 
     Example:
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
@@ -52,6 +52,7 @@ def identity_of(model: keras.Model, train, validation=None, *, batch_size: int) 
         },
         "optimizer": optimizers_of(model),
         "loss": _plain(model.loss),
+        "loss_weights": _plain(getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)),
     } | identity_of_data(train, validation, batch_size=batch_size)
 
 
@@ -78,6 +79,7 @@ def differences(stored: dict, present: dict, *, has_trained: bool) -> list[str]:
     """
     if stored.get("format", 1) < FORMAT:  # in what order the layers stood is not known; in what order they are used, is
         stored, present = (_renamed(one, _by_first_use) for one in (stored, present))
+    stored = {name: present[name] for name in present if name == "loss_weights"} | stored  # of earlier versions, too
     samples = [one.get("sample", {}) for one in (stored, present)]
     stored, present = (dict(_leaves({**one, "sample": {}})) for one in (stored, present))
     names = [name for name in {**stored, **present} if not _is_same(_meaning(name, stored), _meaning(name, present))]

@@ -49,6 +49,15 @@ def test_a_difference_is_named_with_both_values(other, named):
     assert any(named in one for one in compare(model(), model(**other)))
 
 
+def test_other_weights_of_the_losses_are_another_run_and_not_known_of_an_earlier_version():
+    one, other = model(), model()
+    other.compile(keras.optimizers.Adam(1e-3), "mse", loss_weights=[100.0])
+    assert compare(other, one) == ["loss_weights.0 is gone, was 100.0", "loss_weights is None, was not there"]
+    earlier = identity_of(one, DATA, batch_size=2)
+    del earlier["loss_weights"]
+    assert differences(earlier, identity_of(other, DATA, batch_size=2), has_trained=False) == []
+
+
 def test_a_note_that_training_rows_were_padded_makes_no_other_run():
     rows = pd.DataFrame({"t": [*range(20), 18, 19], "id": ["a"] * 20 + ["b"] * 2, "y": np.arange(22.0)})
     windows = Windows(rows, ForecastTask("y", 2, 4, time="t", series="id"), short="pad")
