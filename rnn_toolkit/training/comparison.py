@@ -85,7 +85,8 @@ def compare(
         )
     if not variants:
         raise ValueError('`variants` is empty. Pass at least one, {"as it is": {}} say.')
-    twice = [name for name in baselines or {} if name in variants]
+    simpler = {name: {"mean": float(value)} for name, value in (baselines or {}).items()}
+    twice = [name for name in simpler if name in variants]
     if twice:
         raise ValueError(f"`baselines` holds {twice[0]!r}, which is a variant, too. Give it another name.")
     for arguments in variants.values():
@@ -111,8 +112,7 @@ def compare(
         found = pd.Series(own, dtype=float)
         times = [one for (of, _), one in seconds.items() if of == name]
         rows[name] = {"mean": found.mean(), "spread": found.std(), "seconds": np.mean(times or [math.nan])} | own
-    rows |= {name: {"mean": float(value)} for name, value in (baselines or {}).items()}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant")
+    return pd.DataFrame.from_dict(rows | simpler, orient="index").rename_axis("variant")
 
 
 def check_arguments(build, names):

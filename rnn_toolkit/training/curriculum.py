@@ -113,6 +113,8 @@ class PacedBatches(Arrays):
     def __init__(
         self, data: tuple, difficulty, *, pacing_epochs: int = 10, initial: float = 0.01, batch_size: int = 32, seed=0
     ):
+        if not isinstance(data, tuple | list):
+            raise TypeError(f"`data` must be arrays, (x, y) or (x, y, sample_weight). Received: {type(data).__name__}.")
         whole_number(batch_size, "batch_size")
         self.pacing_epochs, self.initial = whole_number(pacing_epochs, "pacing_epochs"), initial
         check_share(initial, "initial", zero=False)

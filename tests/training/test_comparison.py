@@ -157,6 +157,11 @@ def test_a_baseline_does_not_take_the_row_of_a_variant():
         compare(build, {"linear": {}}, DATA, DATA, baselines={"linear": 0.5})
 
 
+def test_a_baseline_that_is_no_number_is_refused_before_training():
+    with pytest.raises(ValueError, match="could not convert"):
+        compare(lambda: pytest.fail("was trained"), {"a": {}}, DATA, DATA, baselines={"linear": "unknown"})
+
+
 def test_a_build_that_returns_nothing_is_named():
     with pytest.raises(TypeError, match=r"`model` must be a Keras model\. Received: NoneType"):
         compare(lambda: None, {"a": {}}, DATA, DATA)

@@ -169,6 +169,11 @@ def test_difficulties_that_are_not_one_number_a_row(difficulty):
         PacedBatches((np.ones(2), np.ones(2)), difficulty)
 
 
+def test_a_data_set_has_no_rows_to_order():
+    with pytest.raises(TypeError, match=r"`data` must be arrays, \(x, y\) or .* Received: PacedBatches"):
+        PacedBatches(paced(np.arange(4)), np.arange(4))
+
+
 @pytest.mark.parametrize("wrong", [{"pacing_epochs": 0}, {"initial": 0.0}, {"initial": 1.5}, {"batch_size": 0}])
 def test_paces_out_of_range(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
