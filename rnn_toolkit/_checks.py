@@ -28,15 +28,6 @@ def whole_number(value: object, name: str, *, minimum: int = 1) -> int:
     return int(value)
 
 
-def positive(value: object, name: str, *, instead: float) -> float:
-    """Return `value` as a `float`, or say why it is not a finite number above 0 and what to pass `instead`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"`{name}` must be a number. Received: {value!r}. Pass {instead}, say.")
-    if not 0 < value < float("inf"):
-        raise ValueError(f"`{name}` must be positive. Received: {value}. Pass {instead}, say.")
-    return float(value)
-
-
 def check_share(share: object, name: str, *, zero: bool = True) -> None:
     """Raise unless `share` is a number from 0, which counts unless `zero` is `False`, up to but not including 1."""
     if isinstance(share, bool) or not isinstance(share, numbers.Real) or not 0 <= share < 1 or not (share or zero):
