@@ -66,7 +66,8 @@ class _Watching(ResumableCallback):
 
     def on_train_begin(self, logs=None):
         """Begin to watch anew."""
-        self.best, self.wait = None, 0
+        for name in self._STATE:
+            setattr(self, name, getattr(type(self), name))  # as the class has it
 
     def on_start(self, logs: dict) -> None:
         """Let the model as it came compete: what does not beat it is no gain."""
@@ -123,11 +124,6 @@ class EarlyStopping(_Watching):
     def __init__(self, monitor: str = "val_loss", *, mode: str = "min", patience: int = 10, min_delta: float = 0.0):
         super().__init__(monitor, mode, min_delta)
         self.patience = whole_number(patience, "patience")
-
-    def on_train_begin(self, logs=None):
-        """Begin to watch anew."""
-        super().on_train_begin(logs)
-        self.best_weights = None
 
     def on_epoch_end(self, epoch, logs=None):
         """Stop if it is time to."""
