@@ -50,6 +50,48 @@ class Labels(keras.layers.Dense):
         return {**super().get_config(), "classes": self.classes, "multi_label": self.multi_label, "scales": self.scales}
 
 
+@keras.saving.register_keras_serializable("rnn_toolkit")
+class TokenAccuracy(keras.metrics.Mean):
+    """Share of tokens, or of steps of any kind, with the right label; padding does not count.
+
+    Keras' own takes the mean of each row first, so that a step counts the less, the wider its batch is
+    (`reduce_to_samplewise_values` in keras/src/metrics/reduction_metrics.py). Pass it as a weighted metric.
+
+    Example:
+        >>> import numpy as np
+        >>> metric = TokenAccuracy()
+        >>> metric.update_state(np.array([[1, 0]]), np.array([[[0.1, 0.9], [0.2, 0.8]]]), np.array([[1.0, 0.0]]))
+        >>> float(metric.result())
+        1.0
+    """
+
+    def __init__(self, name="accuracy", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch: y_true and sample_weight `(batch, timesteps)`, y_pred `(batch, timesteps, labels)`."""
+        is_right = ops.equal(ops.cast(y_true, "int32"), ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
+        weight = None if sample_weight is None else ops.reshape(sample_weight, (-1,))
+        super().update_state(ops.reshape(is_right, (-1,)), weight)
+
+
+def compile_for_steps(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+    """Compile a model that labels each step: loss and accuracy are means over all steps of a batch but padding."""
+    check_every_step(model)
+    # Without this reduction Keras would divide by the number of steps, padding included, where no mask arrives.
+    loss = keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight")
+    model.compile(optimizer, loss=loss, weighted_metrics=[TokenAccuracy()])
+
+
+def check_every_step(model):
+    """Raise where the layers below the last one return the last step only."""
+    if len(model.output_shape) != 3:
+        raise ValueError(
+            f"`layers` must return every step, (batch, timesteps, channels). Received: {model.layers[-2].output.shape} "
+            "behind the last one. Pass `return_sequences=True` to it."
+        )
+
+
 def find_layer(model: keras.Model, kind: type):
     """Return a model's layer of a kind, such as `Labels`, or say that it has none."""
     check_model(model)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from rnn_toolkit.networks.labels import Labels
+from rnn_toolkit.networks.labels import Labels, check_every_step, compile_for_steps
 from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.pooling import MaskedPooling
 from rnn_toolkit.networks.recurrent import recurrent_layers
@@ -84,10 +84,11 @@ def build_sequence_classifier(
     if not each_step:
         model.compile(optimizer or make_optimizer(), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         return model
-    _check_steps(model, strides=1)
-    # The mean over the steps that count, padding aside, whatever the batch.
-    loss = keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight")
-    model.compile(optimizer or make_optimizer(), loss=loss, weighted_metrics=["accuracy"])
+    compile_for_steps(model, optimizer or make_optimizer())
+    if strides_of(model) > 1:
+        raise ValueError(
+            f"`layers` make one step of {strides_of(model)}, but each step is to get a label. Leave the strides out."
+        )
     return model
 
 
@@ -138,7 +139,7 @@ def build_ctc_recognizer(
     first = _first_layers(input_shape, sampling_rate, adapt_to, streamable)
     layers = _default_layers(sampling_rate) if layers is None else layers
     model = keras.Sequential([*first, *layers, keras.layers.SpatialDropout1D(dropout), symbols], name="ctc_recognizer")
-    _check_steps(model)
+    check_every_step(model)
     if adapt_to is not None:
         check_transcripts(model, adapt_to)
     model.compile(optimizer or make_optimizer(), loss=keras.losses.CTC())
@@ -235,16 +236,3 @@ def _default_layers(sampling_rate) -> list:
         StridedConvolution(96, 5, strides=2),
         *recurrent_layers("gru", (96,), dropout=0.2, **options),
     ]
-
-
-def _check_steps(model, strides=None):
-    """Say that layers return the last step only, or fewer steps than there are labels."""
-    if len(model.output_shape) != 3:
-        raise ValueError(
-            f"`layers` must return every step, (batch, timesteps, channels). Received: {model.layers[-2].output.shape} "
-            "behind the last one. Pass `return_sequences=True` to it."
-        )
-    if strides is not None and strides_of(model) != strides:
-        raise ValueError(
-            f"`layers` make one step of {strides_of(model)}, but each step is to get a label. Leave the strides out."
-        )

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 import keras
 import numpy as np
 import pandas as pd
-from keras import ops
 from scipy.special import log_softmax
 
 from rnn_toolkit._checks import has_columns, whole_number
@@ -24,30 +23,6 @@ from rnn_toolkit.texts.tags import tag_rows
 
 _STEPS = 256  # tokens of a text that a language model reads at once
 _DISCOUNT = 0.75  # where no pair occurs just once; Jurafsky and Martin, "Speech and language processing", chapter 3
-
-
-@keras.saving.register_keras_serializable("rnn_toolkit")
-class TokenAccuracy(keras.metrics.Mean):
-    """Share of tokens with the right tag; padding does not count.
-
-    Keras' own takes the mean of each text first, so that a token counts the less, the wider its batch is
-    (`reduce_to_samplewise_values` in keras/src/metrics/reduction_metrics.py). Pass it as a weighted metric.
-
-    Example:
-        >>> metric = TokenAccuracy()
-        >>> metric.update_state(np.array([[1, 0]]), np.array([[[0.1, 0.9], [0.2, 0.8]]]), np.array([[1.0, 0.0]]))
-        >>> float(metric.result())
-        1.0
-    """
-
-    def __init__(self, name="accuracy", **kwargs):
-        super().__init__(name=name, **kwargs)
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Add a batch: y_true and sample_weight `(batch, timesteps)`, y_pred `(batch, timesteps, tags)`."""
-        is_right = ops.equal(ops.cast(y_true, "int32"), ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
-        weight = None if sample_weight is None else ops.reshape(sample_weight, (-1,))
-        super().update_state(ops.reshape(is_right, (-1,)), weight)
 
 
 def score_tags(actual: Iterable[Sequence], predicted: pd.DataFrame | Iterable[Sequence]) -> pd.DataFrame:

@@ -7,13 +7,12 @@ import keras
 import numpy as np
 
 from rnn_toolkit._checks import whole_number
-from rnn_toolkit.networks.labels import Labels
+from rnn_toolkit.networks.labels import Labels, compile_for_steps
 from rnn_toolkit.networks.optimization import make_optimizer
 from rnn_toolkit.networks.pooling import MaskedPooling
 from rnn_toolkit.networks.recurrent import recurrent_layers
 from rnn_toolkit.networks.targets import checked_classes
 from rnn_toolkit.texts.batches import TextBatches, check_labelled
-from rnn_toolkit.texts.evaluation import TokenAccuracy
 from rnn_toolkit.texts.layers import TokenEmbedding
 from rnn_toolkit.texts.next_token import NextToken
 from rnn_toolkit.texts.ngrams import WithEvidence, fit_ngrams
@@ -141,14 +140,7 @@ def build_tagger(
     below = [_token_embedding(vocabulary, embedding), keras.layers.SpatialDropout1D(dropout)]
     above = [*_layers_or_default(layers), Labels(checked_classes(tags))]
     model = keras.Sequential([keras.Input((None,), dtype="int32"), *below, *above], name="tagger")
-    if len(model.output_shape) != 3:
-        raise ValueError(
-            f"`layers` must return every step, (batch, timesteps, channels). Received: {model.layers[-2].output.shape} "
-            "behind the last one. Pass `return_sequences=True` to it."
-        )
-    # Without this reduction Keras would divide by the number of steps, padding included, where no mask arrives.
-    loss = keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight")
-    model.compile(optimizer or make_optimizer(), loss=loss, weighted_metrics=[TokenAccuracy()])
+    compile_for_steps(model, optimizer or make_optimizer())
     return model
 
 

@@ -56,6 +56,13 @@ def test_padding_changes_no_logit(sounds):
         assert (row[steps:].argmax(axis=1) == 0).all()
 
 
+def test_the_accuracy_of_steps_counts_each_step_alike_however_wide_its_batch():
+    model = rt.build_sequence_classifier((None, 1), 2, [], each_step=True)
+    model.layers[-1].set_weights([np.zeros((1, 2)), np.array([5.0, 0.0])])  # it always says 0
+    batches = rt.sequence_batches([np.ones((8, 1)), np.ones((32, 1))], [[0] * 8, [1] * 32], batch_size=1)
+    assert model.evaluate(batches, verbose=0, return_dict=True)["accuracy"] == pytest.approx(8 / 40)
+
+
 @pytest.mark.parametrize("name", ["sensors", "sounds"])
 def test_the_file_is_the_whole_pipeline(name, request, tmp_path):
     model = request.getfixturevalue(name)

@@ -8,7 +8,7 @@ import pytest
 from rnn_toolkit.networks.dropping import WeightDrop
 from rnn_toolkit.networks.labels import find_layer
 from rnn_toolkit.networks.recurrent import recurrent_layers
-from rnn_toolkit.texts.evaluation import TokenAccuracy, _Counts, copied_share, score_language_model, score_tags
+from rnn_toolkit.texts.evaluation import _Counts, copied_share, score_language_model, score_tags
 from rnn_toolkit.texts.models import build_language_model
 from rnn_toolkit.texts.next_token import NextToken
 from rnn_toolkit.texts.vocabulary import fit_vocabulary
@@ -18,12 +18,6 @@ NAN = float("nan")
 # ---------------------------------------------------------------------------------------------------------------------
 # tags
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-def test_the_accuracy_works_without_weights():
-    metric = TokenAccuracy()
-    metric.update_state(np.array([[1, 0]]), np.array([[[0.1, 0.9], [0.2, 0.8]]]))
-    assert float(metric.result()) == 0.5
 
 
 def test_tokens_are_scored_by_tag():

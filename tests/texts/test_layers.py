@@ -7,7 +7,7 @@ from texts.by_hand import ABC, LETTERS, array, constant
 
 from rnn_toolkit import fit_vocabulary, pad, recurrent_layers
 from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
-from rnn_toolkit.networks.labels import Labels, find_layer
+from rnn_toolkit.networks.labels import Labels, TokenAccuracy, find_layer
 from rnn_toolkit.networks.pooling import POOLINGS, MaskedPooling
 from rnn_toolkit.networks.recurrent import CELLS
 from rnn_toolkit.texts.layers import TokenEmbedding
@@ -134,3 +134,19 @@ def test_a_model_without_the_layer_is_refused_by_name(kind, made_by):
 def test_what_is_no_model_is_refused():
     with pytest.raises(TypeError, match=r"`model` must be a Keras model\. Received: str\. Load one from its file"):
         find_layer("model.keras", NextToken)
+
+
+SURE = np.array([[[0.1, 0.9], [0.2, 0.8]]])  # of label 1 at both steps
+
+
+def test_the_accuracy_works_without_weights():
+    metric = TokenAccuracy()
+    metric.update_state(np.array([[1, 0]]), SURE)
+    assert float(metric.result()) == 0.5
+
+
+def test_a_step_counts_the_same_in_batches_of_any_width():
+    metric = TokenAccuracy()
+    metric.update_state(np.array([[1, 0]]), SURE, np.array([[1.0, 0.0]]))
+    metric.update_state(np.zeros((1, 8)), np.repeat(SURE, 4, axis=1), np.array([[1.0] * 4 + [0.0] * 4]))
+    assert float(metric.result()) == np.float32(1 / 5)  # one right of five
