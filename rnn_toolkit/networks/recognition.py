@@ -48,8 +48,7 @@ def classify(model: keras.Model, inputs: Iterable, *, length: int | None = None,
             f"`{reader.reads}` must be a list, a Series or an array. Received: str. Put a single one into a list."
         )
     batches = reader.batches(inputs, length=length, batch_size=batch_size)
-    probabilities = np.empty((len(batches.lengths), len(labels.classes)), "float32")
-    probabilities[batches.order] = np.concatenate(outputs_of(model, batches))
+    probabilities = np.stack(outputs_of(model, batches)).astype("float32")
     if labels.multi_label:
         label = [[one for one, share in zip(labels.classes, row, strict=True) if share >= 0.5] for row in probabilities]
     else:
@@ -82,9 +81,13 @@ def check_num_axes(model, num_axes, what, other):
 
 
 def outputs_of(model, batches) -> list[np.ndarray]:
-    """Return what a model makes of each batch."""
+    """Return what a model makes of each row, in the order of the rows, padding included."""
+    rows = [np.empty(0)] * len(batches.lengths)
     with each_model_compiled():
-        return [model.predict_on_batch(x) for (x,) in batches]
+        outputs = (row for (x,) in batches for row in model.predict_on_batch(x))
+        for place, output in zip(batches.order, outputs, strict=True):
+            rows[place] = output
+    return rows
 
 
 @contextlib.contextmanager

@@ -167,12 +167,9 @@ def _is_one(recording) -> bool:
 def _outputs(model, sequences, batch_size) -> list[np.ndarray]:
     """Return what a model makes of each sequence, padding cut off."""
     batches = find_reader(model).batches(sequences, batch_size=batch_size)
-    rows = [np.empty(0)] * len(batches.lengths)
     strides = strides_of(model)
-    outputs = (row for batch in outputs_of(model, batches) for row in batch)
-    for place, output in zip(batches.order, outputs, strict=True):
-        rows[place] = output[: -(-batches.lengths[place] // strides)]
-    return rows
+    rows = zip(outputs_of(model, batches), batches.lengths, strict=True)
+    return [row[: -(-length // strides)] for row, length in rows]
 
 
 def _decoded(logits, beam_width) -> list[int]:

@@ -1,6 +1,5 @@
 """From a model and texts to tags by name; `networks/recognition.py` gives the labels."""
 
-import itertools
 from collections.abc import Iterable, Sequence
 
 import keras
@@ -41,11 +40,8 @@ def tag(model: keras.Model, texts: Iterable[str | Sequence[str]], *, batch_size:
     embedding, labels = ends_of(model, "tokens")
     batches = tag_batches(texts, vocabulary=embedding.vocabulary, batch_size=batch_size, bucket=True)
     index = texts.index if isinstance(texts, pd.Series) else pd.RangeIndex(len(batches.tokens))
-    rows = [None] * len(batches.tokens)
-    outputs = itertools.chain.from_iterable(outputs_of(model, batches))  # each (timesteps, tags)
-    for place, output in zip(batches.order, outputs, strict=True):
-        rows[place] = output[: len(batches.tokens[place])]
-    probabilities = np.concatenate(rows)  # (tokens, tags)
+    rows = zip(outputs_of(model, batches), batches.tokens, strict=True)
+    probabilities = np.concatenate([row[: len(tokens)] for row, tokens in rows])  # (tokens, tags)
     return pd.DataFrame(
         {
             "text": index.repeat([len(tokens) for tokens in batches.tokens]),
