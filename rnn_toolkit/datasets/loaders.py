@@ -481,12 +481,8 @@ def _indexed(frame: pd.DataFrame, time: str, frequency: str) -> pd.DataFrame:
 
 def _long_table(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
     """Turn the competition's wide tables (a row a series, ragged right, same order) into one row per value."""
-    parts = []
-    lengths = np.zeros(len(train), dtype=np.int64)
-    for split, wide in [("train", train), ("test", test)]:
-        values = wide.iloc[:, 1:].to_numpy(dtype=np.float64)  # (series, steps)
-        row, position = np.nonzero(~np.isnan(values))
-        part = {"row": row, "series": wide.iloc[row, 0].to_numpy(), "step": lengths[row] + position + 1}
-        parts.append(pd.DataFrame({**part, "value": values[row, position], "split": split}))
-        lengths = lengths + np.bincount(row, minlength=len(wide))
-    return pd.concat(parts).sort_values(["row", "step"], ignore_index=True).drop(columns="row")
+    values = np.concatenate([train.iloc[:, 1:], test.iloc[:, 1:]], axis=1, dtype="float64")  # (series, steps)
+    row, place = np.nonzero(~np.isnan(values))
+    frame = pd.DataFrame({"series": train.iloc[row, 0].to_numpy(), "value": values[row, place]})
+    frame.insert(1, "step", frame.groupby("series").cumcount() + 1)
+    return frame.assign(split=np.where(place < train.shape[1] - 1, "train", "test"))
