@@ -161,7 +161,7 @@ class Stream:
         if self._pooled is not None:
             pooled = np.concatenate([self._sum_of(kind) for kind in self._pooling.kinds])[None].astype("float32")
             for layer in self._head:
-                pooled = layer(pooled, training=False) if layer._call_has_training_arg else layer(pooled)
+                pooled = layer(pooled)
             rows = ops.convert_to_numpy(pooled)
         table = pd.DataFrame(rows, columns=list(classes))
         table.insert(0, "label", [classes[code] for code in rows.argmax(axis=1)], allow_duplicates=True)
@@ -201,8 +201,7 @@ class _Part:
         return []
 
     def read(self, inputs, valid, states):
-        takes_training = getattr(self.layer, "_call_has_training_arg", False)
-        return (self.layer(inputs, training=False) if takes_training else self.layer(inputs)), valid, states
+        return self.layer(inputs), valid, states  # Keras tells the layers within a call that it is none of training
 
 
 class _PastPart(_Part):
@@ -237,7 +236,7 @@ class _RecurrentPart(_Part):
         return [np.zeros((1, size), "float32") for size in self.sizes]
 
     def read(self, inputs, valid, states):
-        outputs, *states = self.twin(inputs, initial_state=states, training=False)
+        outputs, *states = self.twin(inputs, initial_state=states)
         return outputs, valid, states
 
 
