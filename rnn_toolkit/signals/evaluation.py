@@ -29,7 +29,7 @@ def score_labels(actual: Iterable, predicted: Iterable) -> pd.DataFrame:
     """
     from sklearn.metrics import precision_recall_fscore_support
 
-    actual, predicted = _pair(actual, predicted, "label")
+    actual, predicted = paired(actual, predicted, "label")
     classes = sorted({*actual, *predicted}, key=str)
     codes = {one: code for code, one in enumerate(classes)}
     actual, predicted = ([codes[one] for one in ones] for ones in (actual, predicted))
@@ -62,7 +62,7 @@ def score_transcripts(actual: Iterable, predicted: Iterable) -> pd.DataFrame:
 
     Source: Levenshtein, 1966, "Binary codes capable of correcting deletions, insertions and reversals".
     """
-    actual, predicted = _pair(actual, predicted, "transcript")
+    actual, predicted = paired(actual, predicted, "transcript")
     kinds = {
         "symbol": list,
         "word": lambda one: one.split() if isinstance(one, str) else list(one),
@@ -95,7 +95,8 @@ def _edits(true, given) -> tuple[int, int, int]:
     return best[-1][1:]
 
 
-def _pair(actual, predicted, what) -> tuple[list, list]:
+def paired(actual, predicted, what) -> tuple[list, list]:
+    """Return what is true and what was said of it as lists of one length, or say that they are none."""
     actual, predicted = listed(actual, "actual", of=what), listed(predicted, "predicted", of=what)
     if not actual or len(actual) != len(predicted):
         raise ValueError(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from rnn_toolkit._checks import has_columns
 from rnn_toolkit.drawing import INK, ORANGE, axes_of
-from rnn_toolkit.networks.targets import listed
+from rnn_toolkit.signals.evaluation import paired
 from rnn_toolkit.signals.layers import FLOOR, LogMelSpectrogram
 from rnn_toolkit.signals.sequences import checked_sequences
 
@@ -31,11 +31,7 @@ def plot_confusion(actual: Iterable, predicted: Iterable, *, ax=None):
         >>> [text.get_text() for text in axes.texts]
         ['1', '1', '1']
     """
-    actual, predicted = listed(actual, "actual", of="row"), listed(predicted, "predicted", of="row")
-    if not actual or len(actual) != len(predicted):
-        raise ValueError(
-            f"`actual` has {len(actual)} labels, `predicted` {len(predicted)}. Pass as many, at least one."
-        )
+    actual, predicted = paired(actual, predicted, "label")
     classes = sorted({*actual, *predicted}, key=str)
     codes = {one: code for code, one in enumerate(classes)}
     counts = np.zeros((len(classes), len(classes)), "int64")
@@ -53,8 +49,7 @@ def plot_confusion(actual: Iterable, predicted: Iterable, *, ax=None):
     ax.set_yticks(range(len(classes)), [str(one) for one in classes])
     ax.set_xlabel("predicted", fontsize=12)
     ax.set_ylabel("true", fontsize=12)
-    right = sum(one == other for one, other in zip(actual, predicted, strict=True)) / len(actual)
-    ax.set_title(f"{right:.1%} of {len(actual):,} right", loc="left", fontsize=14)
+    ax.set_title(f"{counts.trace() / len(actual):.1%} of {len(actual):,} right", loc="left", fontsize=14)
     ax.tick_params(length=0, labelsize=11)
     ax.spines[:].set_visible(False)
     return ax
