@@ -172,7 +172,10 @@ def checked_sequences(sequences, name="sequences") -> list[np.ndarray]:
         )
     rows = []
     for place, sequence in enumerate(sequences):
-        row = np.asarray(sequence) if not isinstance(sequence, list | tuple) or _is_even(sequence) else np.asarray(None)
+        try:
+            row = np.asarray(sequence)
+        except ValueError:  # ragged
+            row = np.asarray(None)
         if row.dtype.kind not in "biuf" or row.ndim not in (1, 2):
             raise TypeError(
                 f"`{name}` must hold arrays of numbers, (timesteps, channels) or (samples,). Received at position "
@@ -197,8 +200,3 @@ def checked_sequences(sequences, name="sequences") -> list[np.ndarray]:
     if not rows:
         raise ValueError(f"`{name}` is empty. Pass at least one sequence.")
     return rows
-
-
-def _is_even(rows) -> bool:
-    """Say whether a list can become an array, which one of rows of different length cannot."""
-    return len({np.size(row) for row in rows}) < 2

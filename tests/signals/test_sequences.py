@@ -88,6 +88,7 @@ def test_a_group_on_both_sides_is_found():
         (["abc"], TypeError, "Received at position 0: str"),
         ([[1.0], []], ValueError, "empty sequence at position 1"),
         ([[[1.0], [2.0, 3.0]]], TypeError, "Received at position 0: list"),
+        ([[[[1.0, 2.0]], [1.0, 2.0]]], TypeError, "Received at position 0: list"),  # as many numbers, of other shapes
         ([np.zeros((2, 2, 2))], TypeError, r"shape \(2, 2, 2\)"),
         ([[[1.0]], [[1.0, 2.0]]], ValueError, r"shape \(1, 1\) at position 0, \(1, 2\) at position 1"),
         ([[[0.0, 1.0], [0.0, np.nan]]], ValueError, "holds nan at step 1 of channel 1 of position 0"),
