@@ -58,7 +58,7 @@ class SequenceReader(keras.layers.Layer):
         is_filled = inputs != 0 if len(inputs.shape) == 2 else ops.any(inputs != 0, axis=2)
         places = ops.cumsum(ops.ones_like(is_filled, "int32"), axis=1)
         lengths = ops.max(ops.where(is_filled, places, 1), axis=1, keepdims=True)
-        return every(places <= lengths, self.strides)
+        return (places <= lengths)[:, :: self.strides]
 
     def compute_output_shape(self, input_shape):
         """Return `(batch, timesteps, channels)`."""
@@ -200,7 +200,8 @@ class LogMelSpectrogram(SequenceReader):
 
     def batches(self, recordings, *, length=None, batch_size=64) -> SequenceBatches:
         """Return recordings, arrays or paths of WAV files, as batches; those of like length together."""
-        rows = [self.read(one) if isinstance(one, str | Path) else one for one in recordings]
+        options = {"sampling_rate": self.sampling_rate, "mono": True}
+        rows = [read_recording(one, **options)[0] if isinstance(one, str | Path) else one for one in recordings]
         batches = super().batches(rows, length=length, batch_size=batch_size)
         silent = [place for place, one in enumerate(batches.sequences) if not one.any()]
         if silent:
@@ -209,10 +210,6 @@ class LogMelSpectrogram(SequenceReader):
                 "There is nothing to hear in them: record them anew, or leave them out."
             )
         return batches
-
-    def read(self, path) -> np.ndarray:
-        """Return a WAV file at the layer's sampling rate, its channels averaged."""
-        return read_recording(path, sampling_rate=self.sampling_rate, mono=True)[0]
 
     def get_config(self):
         """Return the arguments of the constructor."""
@@ -266,7 +263,7 @@ class StridedConvolution(keras.layers.Conv1D):
 
     def compute_mask(self, inputs, mask=None):
         """Return which outputs see a valid step of their own."""
-        return None if mask is None else every(mask, self.strides[0])
+        return None if mask is None else mask[:, :: self.strides[0]]
 
     def compute_output_shape(self, input_shape):
         """Return `(batch, ceil(timesteps / strides), filters)`."""
@@ -380,11 +377,6 @@ class Symbols(keras.layers.Dense):
 def strided(steps: int | None, strides: int) -> int | None:
     """Return the number of steps that strides leave."""
     return None if steps is None else -(-steps // strides)
-
-
-def every(mask, strides: int):
-    """Return the mask of the steps that strides leave."""
-    return mask if strides == 1 else mask[:, ::strides]
 
 
 def mel_weights(bins: int, bands: int, sampling_rate: int) -> np.ndarray:

@@ -14,13 +14,7 @@ from rnn_toolkit.networks.pooling import MaskedPooling
 from rnn_toolkit.networks.recurrent import recurrent_layers
 from rnn_toolkit.networks.targets import checked_classes
 from rnn_toolkit.signals.batches import SequenceBatches
-from rnn_toolkit.signals.layers import (
-    LogMelSpectrogram,
-    SequenceReader,
-    SpecAugment,
-    StridedConvolution,
-    Symbols,
-)
+from rnn_toolkit.signals.layers import LogMelSpectrogram, SequenceReader, SpecAugment, StridedConvolution, Symbols
 
 
 def build_sequence_classifier(

@@ -9,14 +9,7 @@ from rnn_toolkit._checks import whole_number
 from rnn_toolkit.networks.labels import Labels
 from rnn_toolkit.networks.pooling import MaskedPooling
 from rnn_toolkit.networks.recognition import find_reader
-from rnn_toolkit.signals.layers import (
-    LogMelSpectrogram,
-    SequenceReader,
-    SpecAugment,
-    StridedConvolution,
-    Symbols,
-    every,
-)
+from rnn_toolkit.signals.layers import LogMelSpectrogram, SequenceReader, SpecAugment, StridedConvolution, Symbols
 from rnn_toolkit.signals.models import strides_of
 from rnn_toolkit.signals.recognition import decode
 from rnn_toolkit.signals.sequences import checked_sequences
@@ -218,7 +211,7 @@ class _PastPart(_Part):
     def read(self, inputs, valid, states):
         is_valid = valid if len(inputs.shape) == 2 else valid[..., None]
         inputs = ops.concatenate([states[0], ops.where(is_valid, inputs, 0)], axis=1)
-        return self.layer.over(inputs), every(valid, self.strides), [inputs[:, inputs.shape[1] - self.shape[1] :]]
+        return self.layer.over(inputs), valid[:, :: self.strides], [inputs[:, inputs.shape[1] - self.shape[1] :]]
 
 
 class _RecurrentPart(_Part):
