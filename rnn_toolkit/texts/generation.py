@@ -60,12 +60,12 @@ def generate(
         >>> len(text), set(text) <= {"a", "b"}
         (6, True)
     """
-    reader = _Reader(model)
+    core = find_layer(model, NextToken)
     prompts = _checked_prompts(prompt)
     whole_number(length, "length")
     sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     steps = range(length)
-    pieces = _pieces(reader, sampler, prompts, steps if stream else counted(steps, "writing", "tokens"))
+    pieces = _pieces(core, sampler, prompts, steps if stream else counted(steps, "writing", "tokens"))
     if not stream:
         texts = list(map("".join, zip(prompts, *pieces, strict=True)))
         return texts[0] if isinstance(prompt, str) else texts
@@ -94,53 +94,46 @@ def next_token_probabilities(model: keras.Model, prompt: str, *, top: int = 10) 
         >>> sorted(next_token_probabilities(model, "a")["token"])
         ['a', 'b', '�']
     """
-    reader = _Reader(model)
+    core = find_layer(model, NextToken)
     whole_number(top, "top")
-    logits, _ = reader.read_prompts(_checked_prompts([prompt]))
+    logits, _ = _read_prompts(core, _checked_prompts([prompt]))
     logits[:, PADDING] = -np.inf
     probabilities = softmax(logits[0])
     codes = np.argsort(-logits[0], kind="stable")[: min(top, len(probabilities) - 1)]  # padding is the last
-    tokens = [reader.vocabulary.decode([code]) for code in codes.tolist()]
+    tokens = [core.embedding.vocabulary.decode([code]) for code in codes.tolist()]
     return pd.DataFrame({"token": tokens, "probability": probabilities[codes]})
 
 
-class _Reader:
-    """Read tokens with states in and out."""
+def _read(core, codes, states):
+    """Return logits behind the last of the codes `(batch, timesteps)`, and the states there, as arrays."""
+    logits, *after = reader_of(core)([codes, *states])
+    return np.array(logits[:, -1], "float64"), after
 
-    def __init__(self, model):
-        self._core = find_layer(model, NextToken)
-        self.vocabulary = self._core.embedding.vocabulary
 
-    def read(self, codes, states):
-        """Return logits behind the last of the codes `(batch, timesteps)`, and the states there, as arrays."""
-        logits, *after = reader_of(self._core)([codes, *states])
-        return np.array(logits[:, -1], "float64"), after
-
-    def read_prompts(self, prompts):
-        """Return logits and states behind prompts of different lengths."""
-        read = [self._read_prompt(prompt) for prompt in prompts]
-        return keras.tree.map_structure(lambda *rows: np.concatenate(rows), *read)
-
-    def _read_prompt(self, prompt):
-        codes, states = self.vocabulary.encode(prompt)[None], self._core.no_states(1)
+def _read_prompts(core, prompts):
+    """Return logits and states behind prompts of different lengths."""
+    behind = []
+    for prompt in prompts:
+        codes, states = core.embedding.vocabulary.encode(prompt)[None], core.no_states(1)
         if not codes.size:
             raise ValueError(f"`prompt` holds nothing that the vocabulary counts as a token: {prompt!r}. Pass text.")
         while codes.size:  # in powers of two, so that few lengths are compiled
             size = min(1 << (codes.shape[1].bit_length() - 1), _CHUNK)
-            logits, states = self.read(codes[:, :size], states)
+            logits, states = _read(core, codes[:, :size], states)
             codes = codes[:, size:]
-        return logits, states
+        behind.append((logits, states))
+    return keras.tree.map_structure(lambda *rows: np.concatenate(rows), *behind)
 
 
-def _pieces(reader, sampler, prompts, steps):
+def _pieces(core, sampler, prompts, steps):
     """Yield, token after token, what is certain by then of the text behind each prompt, and in the end the rest."""
-    texts = [_Writing(reader.vocabulary, prompt) for prompt in prompts]
-    logits, states = reader.read_prompts(prompts)
+    texts = [_Writing(core.embedding.vocabulary, prompt) for prompt in prompts]
+    logits, states = _read_prompts(core, prompts)
     for step in steps:
         codes = sampler(logits)
         yield [text.add(code) for text, code in zip(texts, codes.tolist(), strict=True)]
         if step < len(steps) - 1:
-            logits, states = reader.read(codes[:, None].astype("int32"), states)
+            logits, states = _read(core, codes[:, None].astype("int32"), states)
     yield [text.rest() for text in texts]
 
 

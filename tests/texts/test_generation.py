@@ -111,13 +111,13 @@ def test_writing_changes_neither_weights_nor_the_states_that_the_model_keeps():
 
 
 def test_each_token_is_read_once_and_the_prompt_in_powers_of_two(monkeypatch):
-    shapes, read = [], generation._Reader.read
+    shapes, read = [], generation._read
 
-    def reading(self, codes, states):
+    def reading(core, codes, states):
         shapes.append(codes.shape)
-        return read(self, codes, states)
+        return read(core, codes, states)
 
-    monkeypatch.setattr(generation._Reader, "read", reading)
+    monkeypatch.setattr(generation, "_read", reading)
     generate(speaker(CYCLE), "abcabca", length=4, temperature=0)
     assert shapes == [(1, 4), (1, 2), (1, 1)] + [(1, 1)] * 3  # nobody asks what follows the last
     shapes.clear()
