@@ -65,11 +65,7 @@ def build_sequence_classifier(
         (None, 2)
     """
     classes = checked_classes(classes)
-    if adapt_to is not None and getattr(adapt_to, "classes", classes) not in (None, classes):
-        raise ValueError(
-            f"`adapt_to` has the classes {adapt_to.classes}. Received `classes`: {classes}. Pass the same."
-        )
-    first = _first_layers(input_shape, sampling_rate, adapt_to, streamable, trim=not each_step)
+    first = _first_layers(input_shape, classes, sampling_rate, adapt_to, streamable, trim=not each_step)
     layers = _default_layers(sampling_rate) if layers is None else layers
     last = [] if each_step else [MaskedPooling(pooling)]
     model = keras.Sequential(
@@ -126,11 +122,7 @@ def build_ctc_recognizer(
     Source: Graves et al., 2006, "Connectionist temporal classification", ICML.
     """
     symbols = Symbols(alphabet)
-    if adapt_to is not None and getattr(adapt_to, "classes", symbols.alphabet) != symbols.alphabet:
-        raise ValueError(
-            f"`adapt_to` has the symbols {adapt_to.classes}. Received `alphabet`: {symbols.alphabet}. Pass the same."
-        )
-    first = _first_layers(input_shape, sampling_rate, adapt_to, streamable)
+    first = _first_layers(input_shape, symbols.alphabet, sampling_rate, adapt_to, streamable)
     layers = _default_layers(sampling_rate) if layers is None else layers
     model = keras.Sequential([*first, *layers, keras.layers.SpatialDropout1D(dropout), symbols], name="ctc_recognizer")
     check_every_step(model)
@@ -173,12 +165,11 @@ def strides_of(model: keras.Model) -> int:
     return math.prod(np.ravel(getattr(layer, "strides", 1))[0] for layer in model.layers)
 
 
-def _first_layers(input_shape, sampling_rate, adapt_to, streamable, trim=False) -> list:
+def _first_layers(input_shape, labels, sampling_rate, adapt_to, streamable, trim=False) -> list:
     """Return the input, the layer that reads it, and the normalisation."""
     input_shape = tuple(input_shape) if isinstance(input_shape, list | tuple) else (input_shape,)
-    channels = input_shape[1] if len(input_shape) == 2 else None
-    is_shape = len(input_shape) in (1, 2) and (len(input_shape) == 1 or isinstance(channels, numbers.Integral))
-    if not is_shape or (sampling_rate is not None and len(input_shape) == 2):
+    has_channels = len(input_shape) == 2 and isinstance(input_shape[1], numbers.Integral)
+    if len(input_shape) != 1 and not (has_channels and sampling_rate is None):
         raise ValueError(
             "`input_shape` must be (None, channels), or for waveforms (None,). Received: "
             f"{input_shape} with sampling_rate={sampling_rate}. Pass the shape of one sequence, its length left open."
@@ -193,6 +184,10 @@ def _first_layers(input_shape, sampling_rate, adapt_to, streamable, trim=False) 
         raise TypeError(
             f"`adapt_to` must be batches of sequences. Received: {type(adapt_to).__name__}. Pass what "
             "`rt.sequence_batches` or `rt.transcript_batches` made of the training rows."
+        )
+    if adapt_to.classes not in (None, labels):
+        raise ValueError(
+            f"`adapt_to` has the classes or symbols {adapt_to.classes}. The model was given {labels}. Pass the same."
         )
     received = adapt_to.sequences[0].shape[1:]
     if received != input_shape[1:]:

@@ -161,7 +161,7 @@ TRAIN = rt.sequence_batches(SENSORS, ["on", "off", "on", "off"])
             ValueError,
             "make one step of 2",
         ),
-        (lambda: rt.build_ctc_recognizer((None, 3), "12", adapt_to=TRAIN), ValueError, "`adapt_to` has the symbols"),
+        (lambda: rt.build_ctc_recognizer((None, 3), "12", adapt_to=TRAIN), ValueError, "`adapt_to` has the classes or"),
         (
             lambda: rt.build_ctc_recognizer(
                 (None, 1), "12", adapt_to=rt.transcript_batches([np.ones((2, 1))], ["11"], alphabet="12")
