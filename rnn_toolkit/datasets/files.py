@@ -85,9 +85,8 @@ def read_recording(path, *, sampling_rate=None, mono=False) -> tuple[np.ndarray,
     if samples.ndim > 1 and not mono:
         raise ValueError(f"{path} has {samples.shape[1]} channels, but one is needed. Pass mono=True to average them.")
     if samples.dtype.kind in "iu":
-        size = np.iinfo(samples.dtype)
-        zero, scale = (0, -size.min) if size.min else (2 ** (size.bits - 1), 2 ** (size.bits - 1))
-        samples = (samples - float(zero)) / scale
+        half = 2.0 ** (np.iinfo(samples.dtype).bits - 1)
+        samples = (samples - (half if samples.dtype.kind == "u" else 0.0)) / half
     samples = samples.reshape(len(samples), -1).mean(axis=1)
     if sampling_rate is not None and rate != whole_number(sampling_rate, "sampling_rate"):
         from scipy.signal import resample_poly
