@@ -45,6 +45,10 @@ class Labels(keras.layers.Dense):
         logits = own * ops.add(ops.matmul(inputs, self.kernel), self.bias)
         return self.activation(logits if linear is None else logits + other * linear)
 
+    def check_batches(self, data) -> None:
+        """Raise if the batches code labels otherwise than the model; `train` calls it."""
+        check_codes(getattr(data, "classes", None), self.classes)
+
     def get_config(self):
         """Return the arguments of the constructor."""
         return {**super().get_config(), "classes": self.classes, "multi_label": self.multi_label, "scales": self.scales}
@@ -89,6 +93,21 @@ def check_every_step(model):
         raise ValueError(
             f"`layers` must return every step, (batch, timesteps, channels). Received: {model.layers[-2].output.shape} "
             "behind the last one. Pass `return_sequences=True` to it."
+        )
+
+
+def check_codes(given: list | None, classes: list) -> None:
+    """Raise where batches give a label of the model another code than the model does, or have more labels.
+
+    Other names for the same codes are welcome, such as 0 and 1 for "no" and "yes".
+    """
+    places = {label: code for code, label in enumerate(classes)}
+    moved = [label for code, label in enumerate(given or ()) if places.get(label, code) != code]
+    if moved or len(given or ()) > len(classes):
+        what = f"give {moved[0]!r} another code than the model does" if moved else "have more labels than the model"
+        raise ValueError(
+            f"The batches {what}: theirs are {given}, the model's {classes}. Build the model with `train.classes`, and "
+            "make the batches of validation with `classes=train.classes`."
         )
 
 

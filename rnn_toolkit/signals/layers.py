@@ -15,6 +15,7 @@ from scipy.fft import dct
 
 from rnn_toolkit._checks import check_share, whole_number
 from rnn_toolkit.datasets.files import read_recording
+from rnn_toolkit.networks.labels import check_codes
 from rnn_toolkit.signals.batches import SequenceBatches, checked_alphabet, sequence_batches
 
 FLOOR = 1e-5  # energy of a band that counts as silence; a tone of full amplitude has about a thousand
@@ -363,6 +364,10 @@ class Symbols(keras.layers.Dense):
 
     def compute_mask(self, inputs, mask=None):
         """Return that the logits need no mask."""
+
+    def check_batches(self, data) -> None:
+        """Raise if the batches code symbols otherwise than the model; `train` calls it."""
+        check_codes(getattr(data, "classes", None), self.alphabet)
 
     def text_of(self, codes) -> str:
         """Return the symbols of codes as a text, with spaces between them where some are words."""

@@ -55,6 +55,14 @@ class TokenEmbedding(keras.layers.Embedding):
         """Return what Keras' layer does, which knows no `training`."""
         return super().compute_output_spec(inputs)
 
+    def check_batches(self, data) -> None:
+        """Raise if the batches were encoded by another vocabulary; `train` calls it."""
+        if getattr(data, "vocabulary", self.vocabulary) != self.vocabulary:
+            raise ValueError(
+                f"The batches were encoded by another vocabulary, {data.vocabulary!r}, than the model was built with, "
+                f"{self.vocabulary!r}. Fit one to the training texts, and use it for all of them."
+            )
+
     def batches(self, texts, *, length=None, batch_size=64) -> TextBatches:
         """Return texts as batches of codes, those of like length together."""
         options = {"length": length, "batch_size": batch_size, "bucket": True}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from texts.by_hand import ABC, LETTERS, array, constant
 
-from rnn_toolkit import fit_vocabulary, pad, recurrent_layers
+from rnn_toolkit import build_text_classifier, fit_vocabulary, pad, recurrent_layers, text_batches, train
 from rnn_toolkit.networks.dropping import ActivationRegularization, WeightDrop
 from rnn_toolkit.networks.labels import Labels, TokenAccuracy, find_layer
 from rnn_toolkit.networks.pooling import POOLINGS, MaskedPooling
@@ -150,3 +150,35 @@ def test_a_step_counts_the_same_in_batches_of_any_width():
     metric.update_state(np.array([[1, 0]]), SURE, np.array([[1.0, 0.0]]))
     metric.update_state(np.zeros((1, 8)), np.repeat(SURE, 4, axis=1), np.array([[1.0] * 4 + [0.0] * 4]))
     assert float(metric.result()) == np.float32(1 / 5)  # one right of five
+
+
+def trained_on(model_classes, labels, **options):
+    """Train a model of some classes on a text a label."""
+    vocabulary = fit_vocabulary(["a b"])
+    model = build_text_classifier(vocabulary, model_classes, [keras.layers.Dense(2)], embedding=2)
+    batches = text_batches(["a"] * len(labels), labels, vocabulary=options.pop("vocabulary", vocabulary), **options)
+    return train(model, batches, epochs=1, progress=None)
+
+
+@pytest.mark.parametrize(
+    ("model_classes", "labels", "message"),
+    [
+        (["yes", "no"], ["no", "yes"], r"give 'no' another code .*theirs are \['no', 'yes'\], the model's \['yes', 'n"),
+        (["bad", "good", "mixed"], ["bad", "mixed"], "give 'mixed' another code"),  # as one of validation may lack one
+        (2, [1, 2], "give 1 another code"),  # the model would call them 0 and 1
+        (2, ["a", "b", "c"], "have more labels than the model"),
+    ],
+)
+def test_batches_that_code_labels_otherwise_than_the_model_are_refused(model_classes, labels, message):
+    with pytest.raises(ValueError, match=message):
+        trained_on(model_classes, labels)
+
+
+@pytest.mark.parametrize("model_classes", [["no", "yes"], 2, [0, 1], ["no", "yes", "perhaps"]])
+def test_other_names_for_the_same_codes_are_welcome(model_classes):
+    assert len(trained_on(model_classes, [0, 1])) == 1
+
+
+def test_batches_of_another_vocabulary_are_refused():
+    with pytest.raises(ValueError, match=r"encoded by another vocabulary, Vocabulary\(3 codes, .*, .*\(4 codes"):
+        trained_on(2, [0, 1], vocabulary=fit_vocabulary(["a"]))
