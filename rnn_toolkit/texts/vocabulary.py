@@ -124,7 +124,7 @@ class Vocabulary:
         Raises:
             ValueError: If there is a code that the vocabulary does not have.
         """
-        codes = codes.tolist() if isinstance(codes, np.ndarray) else list(codes)
+        codes = np.asarray(codes).tolist() if hasattr(codes, "__array__") else list(codes)
         if any(np.ndim(row) for row in codes):
             return [self.decode(row) for row in codes]
         for code in codes:

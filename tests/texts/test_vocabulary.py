@@ -158,6 +158,11 @@ def test_decoding_characters_and_subwords_gives_exactly_the_text(unit):
     assert vocabulary.decode(vocabulary.encode(shuffled)) == shuffled
 
 
+def test_tensors_of_a_backend_are_decoded_too():
+    codes = LETTERS.encode("ab")
+    assert LETTERS.decode(keras.ops.convert_to_tensor([codes, codes])) == ["ab", "ab"]
+
+
 def test_decoded_words_have_the_same_codes_again():
     pieces = [*MANY_SCRIPTS.split(), "\u0301", "\u2018", "5", "%", ",", ".", "..."]
     generator = random.Random(0)
