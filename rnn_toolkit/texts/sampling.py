@@ -1,5 +1,7 @@
 """How the next token is chosen from what a language model expects."""
 
+import numbers
+
 import numpy as np
 from scipy.special import softmax
 
@@ -23,14 +25,15 @@ class Sampler:
     """
 
     def __init__(self, *, temperature=1.0, top_k=None, top_p=None, seed=None):
-        if isinstance(temperature, bool) or not 0 <= temperature < float("inf"):
+        is_number = isinstance(temperature, numbers.Real) and not isinstance(temperature, bool)
+        if not (is_number and 0 <= temperature < float("inf")):
             raise ValueError(
                 f"`temperature` must be a finite number, not below 0. Received: {temperature}. 0 takes the likeliest "
                 "token each time, 0.8 draws a little more carefully than the model."
             )
         if top_k is not None:
             whole_number(top_k, "top_k")
-        if top_p is not None and not 0 < top_p <= 1:
+        if top_p is not None and not (isinstance(top_p, numbers.Real) and 0 < top_p <= 1):
             raise ValueError(f"`top_p` must lie above 0 and not above 1. Received: {top_p}. Try 0.9.")
         if seed is not None:
             whole_number(seed, "seed", minimum=0)
