@@ -86,8 +86,18 @@ def outputs_of(model, batches) -> list[np.ndarray]:
     with each_model_compiled():
         outputs = (row for (x,) in batches for row in model.predict_on_batch(x))
         for place, output in zip(batches.order, outputs, strict=True):
+            check_not_nan(model.name, output)
             rows[place] = output
     return rows
+
+
+def check_not_nan(name, outputs) -> None:
+    """Raise where a model answers with NaN, whose first place would be taken for its answer."""
+    if np.isnan(outputs).any():
+        raise ValueError(
+            f"Model {name!r} answers with NaN: its training went wrong. Take its best weights (`rt.load_best(run_dir)`)"
+            " or let `rt.diagnose` say why."
+        )
 
 
 @contextlib.contextmanager

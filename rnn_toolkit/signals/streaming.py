@@ -8,7 +8,7 @@ from keras import ops
 from rnn_toolkit._checks import whole_number
 from rnn_toolkit.networks.labels import Labels
 from rnn_toolkit.networks.pooling import MaskedPooling
-from rnn_toolkit.networks.recognition import find_reader
+from rnn_toolkit.networks.recognition import check_not_nan, find_reader
 from rnn_toolkit.signals.layers import LogMelSpectrogram, SequenceReader, SpecAugment, StridedConvolution, Symbols
 from rnn_toolkit.signals.models import strides_of
 from rnn_toolkit.signals.recognition import decode
@@ -130,7 +130,10 @@ class Stream:
         x = np.zeros((1, self._size, *block.shape[1:]), "float32")
         x[0, : len(block)] = block
         valid = np.arange(self._size)[None] < len(block)
-        outputs, *self._states = (np.asarray(one) for one in self._block.predict_on_batch([x, valid, *self._states]))
+        # Of a single output Keras makes no list.
+        answers = keras.tree.flatten(self._block.predict_on_batch([x, valid, *self._states]))
+        outputs, *self._states = map(np.asarray, answers)
+        check_not_nan(self._model.name, outputs)
         return outputs[0, : -(-len(block) // self._strides)]
 
     def _said(self, blocks):

@@ -9,6 +9,7 @@ from scipy.special import softmax
 
 from rnn_toolkit._checks import whole_number
 from rnn_toolkit.networks.labels import find_layer
+from rnn_toolkit.networks.recognition import check_not_nan
 from rnn_toolkit.texts.inputs import checked_texts
 from rnn_toolkit.texts.next_token import NextToken, reader_of
 from rnn_toolkit.texts.sampling import Sampler
@@ -107,6 +108,7 @@ def next_token_probabilities(model: keras.Model, prompt: str, *, top: int = 10) 
 def _read(core, codes, states):
     """Return logits behind the last of the codes `(batch, timesteps)`, and the states there, as arrays."""
     logits, *after = reader_of(core)([codes, *states])
+    check_not_nan(core.name, logits)
     return np.array(logits[:, -1], "float64"), after
 
 

@@ -97,6 +97,14 @@ def test_recordings_that_cannot_be_heard_are_refused(sounds, recordings, error, 
         rt.classify(sounds, recordings)
 
 
+def test_a_model_that_became_nan_hears_nothing():
+    model = rt.build_ctc_recognizer((None, 1), "ab", [])
+    model.layers[-1].set_weights([np.full((1, 3), np.nan), np.zeros(3)])
+    for use in (rt.transcribe, rt.align, lambda model, x: rt.stream(model).push(np.repeat(x, 9, axis=0))):
+        with pytest.raises(ValueError, match=r"Model 'ctc_recognizer' answers with NaN.*`rt\.load_best\(run_dir\)`"):
+            use(model, np.ones((4, 1)))
+
+
 def test_models_that_do_something_else_are_refused(hears, sounds):
     with pytest.raises(ValueError, match=r"carries no .*Symbols`\. Build it with rt\.build_ctc_recognizer"):
         rt.transcribe(sounds, tone(440))

@@ -68,6 +68,13 @@ def test_what_reads_backwards_or_needs_the_whole_is_refused():
         rt.stream(rt.build_text_classifier(vocabulary, 2))
 
 
+def test_a_model_that_keeps_no_state_is_read_in_chunks_too():
+    model = rt.build_ctc_recognizer((None, 2), "ab", [])
+    model.layers[-1].set_weights([np.array([[-5.0, 5.0, 0.0], [-5.0, 0.0, 5.0]]), np.array([1.0, 0.0, 0.0])])
+    stream = rt.stream(model, steps=2)
+    assert stream.push(np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])) + stream.finish() == "ab"
+
+
 def test_chunks_of_other_channels_are_refused():
     stream = rt.stream(rt.build_ctc_recognizer((None, 1), "12", []))
     with pytest.raises(ValueError, match=r"`chunk` has the shape \(3, 2\), but the model reads"):

@@ -110,6 +110,15 @@ def test_writing_changes_neither_weights_nor_the_states_that_the_model_keeps():
         assert np.array_equal(old, new)
 
 
+def test_a_model_that_became_nan_writes_nothing():
+    model = build_language_model(ABC, recurrent_layers("gru", (2,), return_sequences=True), embedding=2)
+    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+    with pytest.raises(ValueError, match=r"'next_token' answers with NaN: its training went wrong"):
+        generate(model, "a", length=3)
+    with pytest.raises(ValueError, match="answers with NaN"):
+        next_token_probabilities(model, "a")
+
+
 def test_each_token_is_read_once_and_the_prompt_in_powers_of_two(monkeypatch):
     shapes, read = [], generation._read
 
@@ -276,6 +285,8 @@ def test_a_prompt_without_a_word_is_refused():
         ({"length": 2.5}, TypeError, "`length` must be a whole number. Received: 2.5"),
         ({"temperature": -0.1}, ValueError, "`temperature` must be a finite .* Received: -0.1. 0 takes the likeliest"),
         ({"temperature": float("nan")}, ValueError, "`temperature` must be a finite number.*Received: nan"),
+        ({"temperature": "hot"}, ValueError, "`temperature` must be a finite number.*Received: hot"),
+        ({"top_p": "0.9"}, ValueError, "`top_p` must lie above 0 and not above 1"),
         ({"temperature": float("inf")}, ValueError, "`temperature` must be a finite number.*Received: inf"),
         ({"temperature": True}, ValueError, "`temperature` must be a finite number.*Received: True"),
         ({"top_k": 0}, ValueError, "`top_k` must be at least 1"),
