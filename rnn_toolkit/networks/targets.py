@@ -22,6 +22,17 @@ def listed(values, name, *, of="text") -> list:
     return list(values)
 
 
+def check_order(rows, others, name, other_name) -> None:
+    """Raise where two columns hold the same rows in another order, as they are matched by their place."""
+    if isinstance(rows, pd.Series) and isinstance(others, pd.Series) and not rows.index.equals(others.index):
+        if len(rows) == len(others) and rows.index.is_unique and rows.index.isin(others.index).all():
+            raise ValueError(
+                f"`{other_name}` holds the rows of `{name}` in another order, by their indexes, and both are matched "
+                f"by place. Pass `{other_name}.loc[{name}.index]`; or, if the order is right, "
+                f"`{other_name}.to_numpy()`."
+            )
+
+
 def is_missing(value) -> bool:
     """Return whether a value is `None`, NaN or another sign that pandas has for what is not there."""
     return np.ndim(value) == 0 and pd.isna(value)

@@ -6,7 +6,7 @@ import numpy as np
 
 from rnn_toolkit._checks import nearest, one_of, whole_number
 from rnn_toolkit.networks.batches import BucketedBatches
-from rnn_toolkit.networks.targets import encode_labels, encode_rows, listed, sample_weights
+from rnn_toolkit.networks.targets import check_order, encode_labels, encode_rows, listed, sample_weights
 from rnn_toolkit.signals.sequences import checked_sequences
 
 # Padding is zero, and a model takes the zeros behind the last other value for padding. A sequence that itself ends in
@@ -129,6 +129,7 @@ def sequence_batches(
         >>> x[:, :3, 0].tolist(), y.tolist(), batches.classes
         ([[1.0, 2.0, 0.0], [3.0, 0.0, 0.0]], [1, 0], ['down', 'up'])
     """
+    check_order(sequences, labels, "sequences", "labels")
     sequences, options = _checked(sequences, batch_size=batch_size, bucket=bucket, seed=seed, shuffle=shuffle)
     options |= _checked_changes(speeds, noise)
     targets, weights, kind = None, None, "labels"
@@ -187,6 +188,7 @@ def transcript_batches(
         >>> y.tolist()
         [[2, 1], [2, 0]]
     """
+    check_order(sequences, transcripts, "sequences", "transcripts")
     sequences, options = _checked(sequences, batch_size=batch_size, bucket=bucket, seed=seed, shuffle=shuffle)
     options |= _checked_changes(speeds, noise)
     alphabet = checked_alphabet(alphabet)

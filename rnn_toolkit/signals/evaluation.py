@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit.networks.targets import listed, score_table
+from rnn_toolkit.networks.targets import check_order, listed, score_table
 
 
 def score_labels(actual: Iterable, predicted: Iterable) -> pd.DataFrame:
@@ -89,6 +89,7 @@ def _edits(true, given) -> tuple[int, int, int]:
 
 def paired(actual, predicted, what) -> tuple[list, list]:
     """Return what is true and what was said of it as lists of one length, or say that they are none."""
+    check_order(actual, predicted, "actual", "predicted")
     actual, predicted = listed(actual, "actual", of=what), listed(predicted, "predicted", of=what)
     if not actual or len(actual) != len(predicted):
         raise ValueError(

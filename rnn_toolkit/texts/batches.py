@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 
 from rnn_toolkit._checks import whole_number
 from rnn_toolkit.networks.batches import BucketedBatches
-from rnn_toolkit.networks.targets import encode_labels, sample_weights
+from rnn_toolkit.networks.targets import check_order, encode_labels, sample_weights
 from rnn_toolkit.texts.inputs import checked_texts
 from rnn_toolkit.texts.vocabulary import PADDING, UNKNOWN, Vocabulary, check_vocabulary
 
@@ -108,7 +107,7 @@ def text_batches(
         ([[3, 2, 0, 0, 0, 0, 0, 0], [4, 0, 0, 0, 0, 0, 0, 0]], [1, 0])
     """
     check_options(vocabulary, batch_size=batch_size, seed=seed, length=1 if length is None else length)
-    _check_order(texts, labels)
+    check_order(texts, labels, "texts", "labels")
     texts, targets = checked_texts(texts), None
     if labels is not None:
         targets, classes = encode_labels(labels, classes, len(texts))
@@ -119,16 +118,6 @@ def text_batches(
         lengths = np.minimum(lengths, length)
     options = {"batch_size": batch_size, "bucket": bucket, "shuffle": shuffle, "seed": seed, "weights": weights}
     return TextBatches(codes, lengths, targets, classes=classes, vocabulary=vocabulary, **options)
-
-
-def _check_order(texts, labels):
-    """Raise where two columns hold the same rows in another order, as they are matched by their place."""
-    if isinstance(texts, pd.Series) and isinstance(labels, pd.Series) and not texts.index.equals(labels.index):
-        if len(texts) == len(labels) and texts.index.is_unique and texts.index.isin(labels.index).all():
-            raise ValueError(
-                "`labels` holds the rows of `texts` in another order, by their indexes, and both are matched by place. "
-                "Pass `labels.loc[texts.index]`; or, if the order is right, `labels.to_numpy()`."
-            )
 
 
 def check_options(vocabulary, *, seed, **counts):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from rnn_toolkit.networks.targets import encode_rows, listed
+from rnn_toolkit.networks.targets import check_order, encode_rows, listed
 from rnn_toolkit.texts.batches import TextBatches, check_options
 from rnn_toolkit.texts.inputs import checked_texts
 from rnn_toolkit.texts.vocabulary import PADDING, UNKNOWN, Vocabulary
@@ -82,6 +82,7 @@ def tag_batches(
         ([[2, 3, 0], [2, 0, 0]], [[0, 1, 0], [0, 0, 0]], [[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
     """
     check_options(vocabulary, batch_size=batch_size, seed=seed)
+    check_order(texts, tags, "texts", "tags")
     tokens = _tokens_of(texts, vocabulary)
     lengths, targets = np.array([len(row) for row in tokens], "int64"), None
     if tags is not None:

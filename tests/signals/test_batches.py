@@ -1,6 +1,7 @@
 """Batches of sequences: padded on the right, marked at their end, and the same again."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from rnn_toolkit import sequence_batches, train, transcript_batches
@@ -127,6 +128,14 @@ def test_labels_that_do_not_fit_are_refused(labels, options, error, message):
 def test_transcripts_that_do_not_fit_are_refused(transcripts, alphabet, error, message):
     with pytest.raises(error, match=message):
         transcript_batches([SHORT, LONG], transcripts, alphabet=alphabet)
+
+
+def test_labels_in_another_order_than_their_sequences_are_refused():
+    sequences, labels = pd.Series([SHORT, LONG], ["x", "y"]), pd.Series(["1", "2"], ["y", "x"])
+    for make in (sequence_batches, lambda *columns: transcript_batches(*columns, alphabet="12")):
+        with pytest.raises(ValueError, match=r"holds the rows of `sequences` in another order.*loc\[sequences"):
+            make(sequences, labels)
+        assert len(make(sequences, labels.loc[sequences.index])) == len(make(sequences, labels.to_numpy())) == 1
 
 
 def test_a_training_stopped_in_the_middle_goes_on_to_the_same_weights(tmp_path):

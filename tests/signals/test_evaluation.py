@@ -1,5 +1,6 @@
 """Scores that can be counted by hand."""
 
+import pandas as pd
 import pytest
 
 from rnn_toolkit import score_labels, score_transcripts
@@ -33,3 +34,8 @@ def test_lists_that_do_not_belong_together_are_refused(score):
             score(*pair)
     with pytest.raises(TypeError, match="`actual` must be a list"):
         score("abc", ["a"])
+
+
+def test_predictions_in_another_order_than_the_truth_are_refused():
+    with pytest.raises(ValueError, match=r"`predicted` holds the rows of `actual` in another order"):
+        score_labels(pd.Series(["a", "b"], [0, 1]), pd.Series(["a", "b"], [1, 0]))

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from rnn_toolkit.texts.tags import tag_batches
@@ -125,3 +126,9 @@ def test_an_unknown_tag_is_refused():
 def test_vocabularies_and_options_that_do_not_fit_are_refused(texts, options, error, message):
     with pytest.raises(error, match=message):
         tag_batches(texts, **options)
+
+
+def test_tags_in_another_order_than_their_texts_are_refused():
+    texts, tags = pd.Series([["a"], ["b"]], [0, 1]), pd.Series([["X"], ["Y"]], [1, 0])
+    with pytest.raises(ValueError, match=r"`tags` holds the rows of `texts` in another order"):
+        tag_batches(texts, tags, vocabulary=fit_vocabulary(["a b"]))
