@@ -107,7 +107,7 @@ def read_ts(path: str | Path) -> pd.DataFrame:
         `label`, text.
 
     Raises:
-        ValueError: If the file is not in that format, or the channels of a sequence differ in length.
+        ValueError: If the file is not in that format or has no labels, or the channels of a sequence differ in length.
 
     Example:
         >>> import pathlib, tempfile
@@ -120,10 +120,12 @@ def read_ts(path: str | Path) -> pd.DataFrame:
         arXiv:1811.00075.
     """
     head, marker, body = Path(path).read_text(encoding="utf-8").replace("@DATA", "@data").partition("@data")
-    if not marker or "@timestamps true" in head.lower():
+    strange = {"@timestamps true": "time stamps", "@classlabel false": "no labels"}
+    has = [what for setting, what in strange.items() if setting in head.lower()] + ["no line @data"] * (not marker)
+    if has:
         raise ValueError(
-            f"{path} is no `.ts` file of plain values: it has {'time stamps' if marker else 'no line @data'}. Pass a "
-            "file of the time-series classification archive."
+            f"{path} is no `.ts` file of plain values with labels: it has {has[0]}. Pass a file of the time-series "
+            "classification archive."
         )
     rows = []
     for place, line in enumerate(filter(None, map(str.strip, body.splitlines()))):

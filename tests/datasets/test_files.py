@@ -84,6 +84,7 @@ def test_ts_files_of_unequal_lengths_are_read(tmp_path):
     [
         ("1,2:a\n", "it has no line @data"),
         ("@timeStamps true\n@data\n(0,1):a\n", "it has time stamps"),
+        ("@classLabel false\n@data\n1,2:3,4\n", "it has no labels"),  # the last channel would be taken for one
         ("@data\n1,2:3:a\n", "the channels of sequence 0 cannot be read as numbers of one length"),
         ("@data\n1,x:3,4:a\n", "the channels of sequence 0 cannot be read"),
     ],
