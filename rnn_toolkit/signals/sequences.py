@@ -5,7 +5,8 @@ a list of sequences of rows, and
 `images.reshape(len(images), -1, 1)` one of pixels.
 """
 
-from collections.abc import Mapping, Sequence
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,8 @@ def cut_sequences(
         id (`split_by_group`): windows of one id resemble each other.
 
     Raises:
-        ValueError: If a column is missing, a sequence has several labels, or all ids are shorter than a window.
+        ValueError: If a column is missing, a row has no id, a sequence has several labels, or all ids are shorter than
+            a window.
 
     Example:
         >>> frame = pd.DataFrame({"machine": ["a"] * 4 + ["b"] * 2, "load": range(6)})
@@ -47,12 +49,14 @@ def cut_sequences(
         >>> [(row.machine, row.sequence[:, 0].tolist()) for row in table.itertuples()]
         [('a', [0.0, 1.0]), ('a', [2.0, 3.0]), ('b', [4.0, 5.0])]
     """
+    columns = [columns] if isinstance(columns, str) else list(columns)
     has_columns(frame.columns, [by, *columns, *([] if label is None else [label])], "`frame`")
+    _check_groups_known(frame, by, "frame")
     for name, count in (("window", window), ("stride", stride)):
         whole_number(1 if count is None else count, name)
     rows = []
     for one, part in frame.groupby(by, sort=False, observed=True):
-        values = part[list(columns)].to_numpy("float32")
+        values = part[columns].to_numpy("float32")
         size = len(values) if window is None else window
         for first in range(0, len(values) - size + 1, stride or size):
             row = {"sequence": values[first : first + size], by: one}
@@ -66,7 +70,7 @@ def cut_sequences(
                 row[label] = labels[0]
             rows.append(row)
     if not rows:
-        raise ValueError(f"No id of `frame` has the {window} rows of a window. Lower `window`, or pass more rows.")
+        raise ValueError(f"No id of `frame` has the {window or 1} rows of a window. Lower `window`, or pass more rows.")
     return pd.DataFrame(rows)
 
 
@@ -93,8 +97,8 @@ def split_by_group(
         Training, validation and test rows, in their order.
 
     Raises:
-        ValueError: If the column is missing, a row has no group, a group is unknown or asked for twice, or none is left
-            to train on.
+        TypeError, ValueError: If the column is missing, a row has no group, a group is unknown or asked for twice, or
+            none is left to train on.
 
     Example:
         >>> table = pd.DataFrame({"speaker": ["a", "a", "b", "c"]})
@@ -103,13 +107,13 @@ def split_by_group(
         [['a', 'a'], ['b'], ['c']]
     """
     has_columns(table.columns, [group], "`table`")
-    if table[group].isna().any():
-        raise ValueError(
-            f"{int(table[group].isna().sum())} rows of `table` have no {group!r}. Fill it in, or drop them."
-        )
+    _check_groups_known(table, group, "table")
     groups = table[group].unique().tolist()
     wanted = {"validation": validation, "test": test}
-    named = [one for part in wanted.values() if not isinstance(part, int | float) for one in part]
+    for name, part in wanted.items():
+        if isinstance(part, str) or not isinstance(part, numbers.Real | Iterable):
+            raise TypeError(f"`{name}` must be a share, or a list of groups. Received: {part!r}. Pass 0.15, say.")
+    named = [one for part in wanted.values() if not isinstance(part, numbers.Real) for one in part]
     unknown = [one for one in named if one not in groups]
     if unknown or len(set(named)) < len(named):
         what = f"{unknown[0]!r} is no group" if unknown else "one group is to stand on two sides"
@@ -117,7 +121,7 @@ def split_by_group(
     free = [one for one in groups if one not in named]
     np.random.default_rng(seed).shuffle(free)
     for name, part in wanted.items():
-        if isinstance(part, int | float):
+        if isinstance(part, numbers.Real):
             if not 0 <= part < 1:
                 raise ValueError(f"`{name}` must be a share from 0 up to, but not including, 1. Received: {part}.")
             count = min(max(round(part * len(groups)), 1), len(free)) if part else 0
@@ -130,6 +134,14 @@ def split_by_group(
     parts = tuple(table[table[group].isin(ones)] for ones in (free, wanted["validation"], wanted["test"]))
     check_groups(*parts, group=group)
     return parts
+
+
+def _check_groups_known(table, group, name) -> None:
+    """Raise where a row has no group, as it would be left out without a word."""
+    if table[group].isna().any():
+        raise ValueError(
+            f"{int(table[group].isna().sum())} rows of `{name}` have no {group!r}. Fill it in, or drop them."
+        )
 
 
 def check_groups(*parts: pd.DataFrame, group: str) -> pd.DataFrame:

@@ -26,6 +26,14 @@ def test_windows_stay_within_an_id_and_whole():
     assert len(cut_sequences(SENSORS, "machine", ["x"], window=3)) == 2  # none overlap, and a rest is dropped
 
 
+def test_rows_without_an_id_are_refused_and_one_column_needs_no_list():
+    frame = pd.DataFrame({"machine": ["a", None, "a"], "load": [1.0, 2.0, 3.0]})
+    with pytest.raises(ValueError, match=r"1 rows of `frame` have no 'machine'\. Fill it in, or drop them"):
+        cut_sequences(frame, "machine", ["load"])
+    table = cut_sequences(frame.dropna(), "machine", "load")
+    assert table["sequence"][0].tolist() == [[1.0], [3.0]]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -71,6 +79,14 @@ def test_splits_that_cannot_be_are_refused(options, message):
         split_by_group(SPEAKERS, "speaker", **options)
     with pytest.raises(ValueError, match="1 rows of `table` have no 'speaker'"):
         split_by_group(pd.DataFrame({"speaker": ["a", None]}), "speaker")
+
+
+def test_a_share_of_any_kind_of_number_is_one_and_a_name_is_no_list():
+    parts = split_by_group(SPEAKERS, "speaker", validation=np.float32(0.25), test=0)
+    assert parts[1]["speaker"].nunique() == 1 and len(parts[2]) == 0
+    for wrong in ("ab", None):
+        with pytest.raises(TypeError, match=r"`test` must be a share, or a list of groups\. Received: ('ab'|None)"):
+            split_by_group(SPEAKERS, "speaker", test=wrong)
 
 
 def test_a_group_on_both_sides_is_found():
