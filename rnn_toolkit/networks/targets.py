@@ -133,6 +133,8 @@ def encode_rows(rows, classes, *, name, fewest=2) -> tuple[list[list[int]], list
 
 def plain_classes(classes, fewest=2) -> list:
     """Return the labels there are as plain Python has them, or say why they are none."""
+    if isinstance(classes, set | frozenset):
+        raise TypeError(f"`classes` must be in the order of their codes; a set has none. Received: {classes}. Sort it.")
     classes = [one for (one,) in plain_rows(zip(listed(classes, "classes")), "classes")]
     if len(set(classes)) < len(classes) or len(classes) < fewest:
         raise ValueError(

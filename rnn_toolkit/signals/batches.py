@@ -219,9 +219,12 @@ def transcript_batches(
 
 def checked_alphabet(alphabet) -> list:
     """Return the symbols of an alphabet as a list, or say why it is none."""
-    symbols = list(alphabet) if hasattr(alphabet, "__iter__") else []
+    has_order = hasattr(alphabet, "__iter__") and not isinstance(alphabet, set | frozenset)
+    symbols = list(alphabet) if has_order else []
     if not symbols or len(set(symbols)) < len(symbols):
-        raise ValueError(f"`alphabet` must hold symbols, each once. Received: {alphabet!r}. Pass '0123456789', say.")
+        raise ValueError(
+            f"`alphabet` must hold symbols in an order, each once. Received: {alphabet!r}. Pass '0123456789', say."
+        )
     return symbols
 
 

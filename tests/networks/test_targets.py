@@ -41,6 +41,11 @@ def test_labels_of_any_kind_are_encoded_in_sorted_order(labels, codes, classes):
     assert {type(one) for one in encoded(labels)[1]} <= {str, int, bool}
 
 
+def test_a_set_of_classes_is_refused_as_it_has_another_order_in_each_process():
+    with pytest.raises(TypeError, match="`classes` must be in the order of their codes; a set has none"):
+        encoded(["a", "b"], {"a", "b"})
+
+
 def test_labels_are_encoded_in_the_order_of_the_classes():
     assert encoded(["good", "bad"], ["good", "fair", "bad"]) == ([0, 2], ["good", "fair", "bad"])
     assert encoded(["good", "good"], np.array(["bad", "good"])) == ([1, 1], ["bad", "good"])

@@ -121,8 +121,9 @@ def test_labels_that_do_not_fit_are_refused(labels, options, error, message):
         (["12", "x"], "123", ValueError, "holds 'x' at position 1, which is not in the alphabet"),
         (["1"], "123", ValueError, "There are 2 sequences but 1 transcripts"),
         (["1", None], "123", TypeError, "Received at position 1: None"),
-        (["1", "2"], "122", ValueError, "`alphabet` must hold symbols, each once"),
-        (["1", "2"], "", ValueError, "`alphabet` must hold symbols, each once"),
+        (["1", "2"], "122", ValueError, "`alphabet` must hold symbols in an order, each once"),
+        (["1", "2"], "", ValueError, "`alphabet` must hold symbols in an order, each once"),
+        (["1", "2"], {"1", "2"}, ValueError, "`alphabet` must hold symbols in an order, each once"),
     ],
 )
 def test_transcripts_that_do_not_fit_are_refused(transcripts, alphabet, error, message):

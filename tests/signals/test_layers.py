@@ -130,7 +130,7 @@ def test_a_layer_is_rebuilt_from_its_config(layer):
         ),
         (lambda: StridedConvolution(4, 2, strides=3), ValueError, "`kernel_size` must be at least `strides`"),
         (lambda: SpecAugment(time=1), ValueError, "`time` must be a share"),
-        (lambda: Symbols("aa"), ValueError, "`alphabet` must hold symbols, each once"),
+        (lambda: Symbols("aa"), ValueError, "`alphabet` must hold symbols in an order, each once"),
     ],
 )
 def test_what_cannot_be_is_refused(make, error, message):
