@@ -58,7 +58,8 @@ def pad(sequences: Iterable, *, length: int | None = None) -> tuple[np.ndarray, 
         if row.size:
             target[: len(row)] = row
     if array.dtype == "int64":
-        if np.abs(array).max() > np.iinfo("int32").max:
-            raise ValueError(f"`sequences` holds {np.abs(array).max()}, which int32 cannot. Pass floats.")
+        edges = [int(edge) for row in rows if row.size for edge in (row.min(), row.max())]
+        if edges and max(map(abs, edges)) > np.iinfo("int32").max:
+            raise ValueError(f"`sequences` holds {max(edges, key=abs)}, which int32 cannot. Pass floats.")
         array = array.astype("int32")
     return array, lengths

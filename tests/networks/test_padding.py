@@ -42,6 +42,8 @@ def test_empty_sequences_alone_give_one_step():
         ([[1], [[1, 2], [3]]], TypeError, "position 1: list of object"),
         ([[], [[1, 2]], [[1, 2, 3]]], ValueError, r"one shape. Received: \(2,\) at position 1, \(3,\) at position 2"),
         ([[2**40]], ValueError, "holds 1099511627776, which int32 cannot"),
+        ([[-(2**63)]], ValueError, "holds -9223372036854775808, which int32 cannot"),  # whose abs() is itself in int64
+        ([np.array([2**63], "uint64")], ValueError, "holds 9223372036854775808, which int32 cannot"),
     ],
 )
 def test_what_cannot_be_padded_is_refused(sequences, error, message):
