@@ -142,9 +142,9 @@ def check_transcripts(model: keras.Model, batches: SequenceBatches) -> None:
     Raises:
         ValueError: If a transcript is too long, with the numbers.
     """
-    codes = batches.targets
-    if codes is None or codes.ndim != 2:
+    if getattr(batches, "kind", None) != "transcripts":
         raise ValueError("`batches` holds no transcripts. Make them by `rt.transcript_batches`.")
+    codes = batches.targets
     needed = (codes != 0).sum(axis=1) + ((codes[:, 1:] == codes[:, :-1]) & (codes[:, 1:] != 0)).sum(axis=1)
     steps = np.array([len(one) for one in batches.sequences])
     strides = strides_of(model)

@@ -84,6 +84,8 @@ def test_transcripts_too_long_for_the_strides_are_told_before_training(sounds):
     rt.check_transcripts(sounds, rt.transcript_batches([SOUNDS[0][:801]], ["2211"], alphabet="123"))
     with pytest.raises(ValueError, match="holds no transcripts"):
         rt.check_transcripts(sounds, rt.sequence_batches(SOUNDS))
+    with pytest.raises(ValueError, match="holds no transcripts"):
+        rt.check_transcripts(sounds, (SOUNDS, ["1", "22", "3"]))
 
 
 def test_steps_are_learnt_and_labelled():
