@@ -366,14 +366,11 @@ def load_spoken_digits() -> pd.DataFrame:
         https://github.com/Jakobovski/free-spoken-digit-dataset, CC BY-SA 4.0.
     """
     folder, files = fetch_folder("spoken_digits")
-    named = sorted(
-        (int(digit), speaker, int(number), name)
-        for name in files
-        for digit, speaker, number in [name.removesuffix(".wav").split("_")]
-    )
-    frame = read_recordings(folder / name for *_, name in named)[["recording"]]
-    for name, column in zip(("digit", "speaker", "number"), zip(*named, strict=True), strict=False):
-        frame[name] = column
+    frame = read_recordings(folder / name for name in files)
+    names = ["digit", "speaker", "number"]
+    frame[names] = frame["file"].str.split("_", expand=True)
+    frame = frame[["recording", *names]].astype({"digit": "int64", "number": "int64"})
+    frame = frame.sort_values(names, ignore_index=True)
     return frame.assign(split=np.where(frame["number"] < 5, "test", "train"))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from rnn_toolkit._checks import nearest, one_of, whole_number
 from rnn_toolkit.networks.batches import BucketedBatches
+from rnn_toolkit.networks.padding import pad
 from rnn_toolkit.networks.targets import check_order, encode_labels, encode_rows, listed, sample_weights
 from rnn_toolkit.signals.sequences import checked_sequences
 
@@ -211,9 +212,7 @@ def transcript_batches(
                 f"{nearest(strange[0], alphabet)} Correct the transcript, or add the symbol."
             )
         rows.append([codes[one] for one in transcript])
-    targets = np.zeros((len(rows), max(*map(len, rows), 1)), "int32")
-    for target, row in zip(targets, rows, strict=True):
-        target[: len(row)] = row
+    targets, _ = pad(rows)
     return SequenceBatches(sequences, targets, kind="transcripts", classes=alphabet, weights=None, **options)
 
 
