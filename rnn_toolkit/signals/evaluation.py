@@ -89,7 +89,8 @@ def _edits(true, given) -> tuple[int, int, int]:
 
 def paired(actual, predicted, what) -> tuple[list, list]:
     """Return what is true and what was said of it as lists of one length, or say that they are none."""
-    check_order(actual, predicted, "actual", "predicted")
+    if not isinstance(getattr(predicted, "index", None), pd.RangeIndex):  # else made of a list, in its order
+        check_order(actual, predicted, "actual", "predicted")
     actual, predicted = listed(actual, "actual", of=what), listed(predicted, "predicted", of=what)
     if not actual or len(actual) != len(predicted):
         raise ValueError(

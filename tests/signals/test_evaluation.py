@@ -39,3 +39,4 @@ def test_lists_that_do_not_belong_together_are_refused(score):
 def test_predictions_in_another_order_than_the_truth_are_refused():
     with pytest.raises(ValueError, match=r"`predicted` holds the rows of `actual` in another order"):
         score_labels(pd.Series(["a", "b"], [0, 1]), pd.Series(["a", "b"], [1, 0]))
+    assert score_labels(pd.Series(["a", "b"], [1, 0]), pd.Series(["a", "b"])).recall.tolist() == [1.0] * 4
