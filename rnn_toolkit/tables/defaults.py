@@ -54,9 +54,9 @@ def _lookback_of_pretrained(layout, ends, reach) -> int:
     task = layout.task
     if task.has_covariates:
         return 0
-    windows = np.maximum(ends - layout.begins - reach - task.horizon + 1, 0).sum() * len(task.target)
+    windows = np.maximum(ends - layout.begins - reach - task.horizon + 1, 1)  # a padded series has one
     longest = (layout.offsets[1:] - layout.begins).max() - task.horizon
-    return min(MORE_ROWS, int(longest), MOST_STEPS // max(int(windows), 1))
+    return min(MORE_ROWS, int(longest), MOST_STEPS // (int(windows.sum()) * len(task.target)))
 
 
 def lookback_for(rows: int, horizon: int, season_length: int | None) -> int:
