@@ -253,7 +253,7 @@ def _series_of(case: Case) -> tuple[np.ndarray, int]:
         task, table = train.task, train.table
         ends = np.append(table.offsets[1:2], len(table))[0]
         last = int(train.starts[train.starts < ends].max(initial=0)) + task.lookback + task.horizon
-        return table.values[table.begins[0] : last, 0].astype("float64"), task.lookback - task.before_reach
+        return table.values[table.begins[0] : last, 0].astype("float64"), task.fitted_lookback
     is_array = isinstance(train, tuple | list) and case.train.is_whole and case.is_sequence and len(x) > 2
     if not is_array or x.shape[1] < 2 or not np.array_equal(x[1:, :-1, 0], x[:-1, 1:, 0]):
         return np.zeros(0), 0

@@ -163,7 +163,7 @@ def _outputs(model, x) -> np.ndarray:
 def _with_steps_ahead(frame, preparation, ahead) -> tuple[pd.DataFrame, Layout, np.ndarray]:
     """Return the rows of series that can be forecast, a layout with rows ahead, and the row behind each's last one."""
     lookback = preparation.task.lookback
-    needed = lookback - preparation.task.before_reach
+    needed = preparation.task.fitted_lookback
     layout = preparation.lay_out(frame)
     counts = np.diff(layout.offsets)
     short = np.flatnonzero(counts < needed)

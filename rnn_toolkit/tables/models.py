@@ -83,7 +83,7 @@ def build_forecaster(
     one_of(normalization, "normalization", NORMALIZATIONS)
     one_of(loss, "loss", LOSSES)
     task = train.task
-    length = _patch_length(patch_length, task.lookback - task.before_reach)
+    length = _patch_length(patch_length, task.fitted_lookback)
     quantiles = None if quantiles is None else _checked_quantiles(quantiles)
     num_targets = len(task.target)
     units, pretrained = 128, None

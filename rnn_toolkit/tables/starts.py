@@ -56,7 +56,7 @@ def fit_start(table: Table, starts: np.ndarray, other: Callable | None = None) -
     windows, targets = whole_windows(table, starts)
     if not len(windows):
         return None, 0.0
-    lookback, horizon = table.task.lookback - table.task.before_reach, table.task.horizon
+    lookback, horizon = table.task.fitted_lookback, table.task.horizon
     series = table.series_of(windows)
     times = table.first[series] + windows + table.task.lookback - table.offsets[series]  # of the first target
     cuts = times.min() + np.array(CUTS) * (times.max() + 1 - times.min())
@@ -232,11 +232,11 @@ def _mixture(moments, simple) -> np.ndarray:
 
 def _differences(table, windows, targets, batch_size=4096):
     """Yield windows on the scale of their series, less their last value: places, and `[x, 1, y]` of each."""
-    reach, size = table.task.lookback - table.task.before_reach, table.task.lookback + table.task.horizon
+    lookback, size = table.task.fitted_lookback, table.task.lookback + table.task.horizon
     cut = np.lib.stride_tricks.sliding_window_view(table.values, size, axis=0)  # (rows, channels, size)
     for begin in range(0, len(windows), batch_size):
         rows = slice(begin, begin + batch_size)
         scale = table.scale[table.series_of(windows[rows]), targets[rows]][:, None]
-        values = cut[windows[rows], targets[rows], -reach - table.task.horizon :] / scale  # float64
-        values -= values[:, reach - 1, None]
-        yield rows, np.insert(values, reach, 1.0, axis=1)
+        values = cut[windows[rows], targets[rows], table.task.before_reach :] / scale  # float64
+        values -= values[:, lookback - 1, None]
+        yield rows, np.insert(values, lookback, 1.0, axis=1)

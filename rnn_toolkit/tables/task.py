@@ -120,9 +120,14 @@ class ForecastTask:
                 )
 
     @property
+    def fitted_lookback(self) -> int:
+        """Rows that everything fitted to the table sees, 0 while they are not chosen."""
+        return self.reach or self.lookback or 0
+
+    @property
     def before_reach(self) -> int:
         """Rows of the look-back that only the pretrained forecaster sees."""
-        return 0 if self.reach is None else self.lookback - self.reach
+        return (self.lookback or 0) - self.fitted_lookback
 
     @property
     def has_covariates(self) -> bool:

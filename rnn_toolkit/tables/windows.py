@@ -280,7 +280,7 @@ def _report_short(table, starts, short, ends=None):
     named = ", ".join(f"{table.name_of(one)} has {rows[one]} {kind}" for one in without[:5])
     named += f", and {len(without) - 5} more" if len(without) > 5 else ""
     into = f" into {len(without)} of {len(table.names)} series" if len(table.names) > 1 else ""
-    needed = table.task.lookback - table.task.before_reach + table.task.horizon
+    needed = table.task.fitted_lookback + table.task.horizon
     message = f"No window of lookback + horizon = {needed} rows with a target in it fits{into}: {named}."
     if not len(starts) or short == "error":
         raise ValueError(f"{message} Pass more rows, lower `lookback` or `horizon`, or pass short='pad'.")
