@@ -141,8 +141,10 @@ def set_optimizer(model, optimizer):
     optimizer.build(model.trainable_variables)
     step = model.train_step
 
-    def step_as_in_fit(*given):  # which leaves out targets and weights that are not there; JAX hands in states, too
-        return step(*given[:-1], keras.utils.pack_x_y_sample_weight(*given[-1]))
+    def step_as_in_fit(*given):  # JAX hands in states, too
+        # Which leaves out targets and weights that are not there, and knows no arrays, which are left in PyTorch.
+        data = keras.utils.pack_x_y_sample_weight(*given[-1])
+        return step(*given[:-1], keras.tree.map_structure(keras.ops.convert_to_tensor, data))
 
     # By setattr they would be tracked for saving. Metrics nobody reads, and TensorFlow makes the step twice for them.
     vars(model).update(optimizer=optimizer, train_function=None, train_step=step_as_in_fit, _compile_metrics=None)
