@@ -1,7 +1,7 @@
 """What every model is made of, whatever it reads.
 
 padding.py        sequences of different length as one array
-targets.py        labels of any kind -> codes, weights, scores
+targets.py        labels of any kind -> codes and weights
 batches.py        batches that can be had again, rows of like length together
 probing.py        a model's layers and their outputs, seen from outside
 recurrent.py      recurrent layers: the cells, and all that is known of them

@@ -5,6 +5,7 @@ A model's first layer knows how to read what people have: its method `batches` r
 """
 
 import contextlib
+import itertools
 import logging
 from collections.abc import Iterable
 
@@ -82,12 +83,13 @@ def check_num_axes(model, num_axes, what, other):
 
 def outputs_of(model, batches) -> list[np.ndarray]:
     """Return what a model makes of each row, in the order of the rows, padding included."""
-    rows = [np.empty(0)] * len(batches.lengths)
     with each_model_compiled():
-        outputs = (row for (x,) in batches for row in model.predict_on_batch(x))
-        for place, output in zip(batches.order, outputs, strict=True):
-            check_not_nan(model.name, output)
-            rows[place] = output
+        outputs = [model.predict_on_batch(x) for (x,) in batches]
+    rows = [np.empty(0)] * len(batches.lengths)
+    for place, row in zip(batches.order, itertools.chain.from_iterable(outputs), strict=True):
+        rows[place] = row
+    for one in outputs:
+        check_not_nan(model.name, one)
     return rows
 
 

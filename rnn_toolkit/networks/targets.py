@@ -1,7 +1,6 @@
-"""Labels of any kind as codes, their weights, and how many of them are right."""
+"""Labels of any kind as codes, and their weights."""
 
 import numbers
-from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 
 import numpy as np
@@ -161,16 +160,3 @@ def _plain(label, place, name) -> str | int | bool:
         f"`{name}` must be text, whole numbers or bools. Received at position {place}: {label!r}. Convert it, by "
         "`.astype(str)`, say."
     )
-
-
-def score_table(right, predicted, true) -> pd.DataFrame:
-    """Return precision, recall, F1 and support of each label, from the labels that are right, predicted and true."""
-    found = [Counter(labels) for labels in (right, predicted, true)]
-    labels = sorted(found[1] | found[2], key=str)
-    counts = np.array([[one[label] for one in found] for label in labels])  # (labels, 3)
-    right, predicted, support = np.concatenate([counts, counts.sum(0, keepdims=True)]).T
-    rates = [right / np.maximum(predicted, 1), right / np.maximum(support, 1)]
-    rates = np.stack([*rates, 2 * right / np.maximum(predicted + support, 1)], axis=1)
-    rates = np.concatenate([rates, rates[:-1].mean(0, keepdims=True)])
-    table = pd.DataFrame(rates, [*labels, "micro mean", "macro mean"], ["precision", "recall", "F1"])
-    return table.assign(support=[*support, support[-1]])

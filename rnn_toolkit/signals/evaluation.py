@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit.networks.targets import check_order, listed, score_table
+from rnn_toolkit.networks.targets import check_order, listed
 
 
 def score_labels(actual: Iterable, predicted: Iterable) -> pd.DataFrame:
@@ -27,10 +27,18 @@ def score_labels(actual: Iterable, predicted: Iterable) -> pd.DataFrame:
         >>> score_labels(["a", "a", "b"], ["a", "b", "b"]).loc["a"].round(2).tolist()
         [1.0, 0.5, 0.67, 2.0]
     """
+    from sklearn.metrics import precision_recall_fscore_support
+
     actual, predicted = paired(actual, predicted, "label")
-    table = score_table([one for one, other in zip(actual, predicted, strict=True) if one == other], predicted, actual)
-    table.index = [*table.index[:-2], "accuracy", "macro mean"]  # of one label a row, the micro mean is the accuracy
-    return table
+    classes = sorted({*actual, *predicted}, key=str)
+    codes = {one: code for code, one in enumerate(classes)}
+    actual, predicted = ([codes[one] for one in ones] for ones in (actual, predicted))
+    rates = precision_recall_fscore_support(actual, predicted, labels=range(len(classes)), zero_division=0)
+    table = pd.DataFrame(np.transpose(rates), classes, ["precision", "recall", "F1", "support"])
+    accuracy, mean = np.mean(np.equal(actual, predicted)), table.mean()
+    table.loc["accuracy"] = [accuracy, accuracy, accuracy, len(actual)]
+    table.loc["macro mean"] = [*mean.iloc[:3], len(actual)]
+    return table.astype({"support": "int64"})
 
 
 def score_transcripts(actual: Iterable, predicted: Iterable) -> pd.DataFrame:

@@ -35,9 +35,10 @@ def forecast(
         model: A model of `build_forecaster`, as trained or as loaded from its `.keras` file; or `load_forecaster()`,
             which forecasts any table without training: its columns of numbers, with the index or its column of dates as
             time, and its column of words, if any, as name of the series.
-        frame: Recent rows, at least `lookback` for each series, with the columns of the task. A series with fewer is
-            padded where training padded some (`short="pad"`), and left out with a warning elsewhere. Series that were
-            not in the training table are welcome; a warning names them if none was.
+        frame: Recent rows, at least `task.fitted_lookback` for each series, with the columns of the task; up to
+            `task.lookback` help the pretrained forecaster. A series with fewer is padded where training padded some
+            (`short="pad"`), and left out with a warning elsewhere. Series that were not in the training table are
+            welcome; a warning names them if none was.
         future: The rows to come: time, series id and `known` columns, in any order and time zone. What it holds of
             other rows and series is passed over. Only for tasks with known-future columns.
         horizon: Rows to forecast; `None` for the horizon of the task. Beyond it, forecasts are fed back as input, and
@@ -172,7 +173,7 @@ def _with_steps_ahead(frame, preparation, ahead) -> tuple[pd.DataFrame, Layout, 
         named += f", {len(short) - 5} more have less," * (len(short) > 5)
         message = f"`frame` has too few recent rows: {named}, and the model looks back {needed}."
         if len(short) == len(counts):
-            raise ValueError(f"{message} Pass at least the last {lookback} rows of each series.")
+            raise ValueError(f"{message} Pass at least the last {needed} rows of each series.")
         warnings.warn(f"{message} They are not forecast; train with short='pad' to forecast them, too.", stacklevel=3)
         frame = frame[~np.isin(layout.series_of(layout.rows), short)]
         layout = preparation.lay_out(frame)

@@ -160,7 +160,8 @@ class LinearHighway(_Around):
         partner: Layer with forecasts of its own, `(batch, horizon, targets, quantiles)`, three quantiles or more; the
             middle one counts. It is not trained.
         share: The partner's share; the linear forecast has the rest.
-        within: Whether the linear forecast stays between the partner's quantiles beside the middle one.
+        within: Whether the linear forecast stays between the partner's quantiles beside the middle one; not in files
+            of earlier versions.
 
     Call arguments:
         inputs: `(batch, lookback, channels)`.

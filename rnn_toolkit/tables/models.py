@@ -47,8 +47,7 @@ def build_forecaster(
     begins with no share of the answer, and `train` keeps what it adds where validation data gain by it. On tables of
     few rows the pretrained forecaster (`load_forecaster`) takes part, too: its forecast and the linear one, kept within
     the middle half of what the pretrained one expects, are averaged, with shares by their errors on later training
-    windows. Normalisation, category codes and column roles are
-    inside: the `.keras` file is the whole pipeline.
+    windows. Normalisation, category codes and column roles are inside: the `.keras` file is the whole pipeline.
 
     Args:
         train: Windows of the training rows, from which the linear path and the preparation are fitted.

@@ -5,6 +5,7 @@ What a classifier of texts is worth, `sklearn.metrics` says.
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import keras
@@ -14,7 +15,7 @@ from scipy.special import log_softmax
 
 from rnn_toolkit._checks import has_columns, whole_number
 from rnn_toolkit.networks.labels import find_layer
-from rnn_toolkit.networks.targets import plain_rows, score_table
+from rnn_toolkit.networks.targets import plain_rows
 from rnn_toolkit.texts.inputs import checked_texts
 from rnn_toolkit.texts.next_token import NextToken, reader_of
 from rnn_toolkit.texts.streams import encode_joined
@@ -72,11 +73,11 @@ def score_tags(actual: Iterable[Sequence], predicted: pd.DataFrame | Iterable[Se
     actual, predicted = plain_rows(actual, "actual"), plain_rows(predicted, "predicted")
     true, given = (list(itertools.chain.from_iterable(rows)) for rows in (actual, predicted))
     right = [one for one, other in zip(true, given, strict=True) if one == other]
-    tables = {"token": score_table(right, given, true)}
+    tables = {"token": _rates(right, given, true)}
     names = {str(tag) for tag in {*true, *given}}
     if names != {"O"} and all(re.fullmatch("O|[BI]-.+", name, re.DOTALL) for name in names):
         true, given = _spans(actual), _spans(predicted)
-        tables["span"] = score_table(*([kind for *_, kind in spans] for spans in (true & given, given, true)))
+        tables["span"] = _rates(*([kind for *_, kind in spans] for spans in (true & given, given, true)))
     return pd.concat(tables, names=["unit", "tag"])
 
 
@@ -92,6 +93,19 @@ def _spans(rows) -> set[tuple]:
             if kind is None and tag != "O":
                 start, kind = place, tag[2:]
     return spans
+
+
+def _rates(*found) -> pd.DataFrame:
+    """Return precision, recall, F1 and support of each tag, from the tags that are right, predicted and true."""
+    found = [Counter(tags) for tags in found]
+    tags = sorted(found[1] | found[2], key=str)
+    counts = np.array([[one[tag] for one in found] for tag in tags])  # (tags, 3)
+    right, predicted, support = np.concatenate([counts, counts.sum(0, keepdims=True)]).T
+    rates = [right / np.maximum(predicted, 1), right / np.maximum(support, 1)]
+    rates = np.stack([*rates, 2 * right / np.maximum(predicted + support, 1)], axis=1)
+    rates = np.concatenate([rates, rates[:-1].mean(0, keepdims=True)])
+    table = pd.DataFrame(rates, [*tags, "micro mean", "macro mean"], ["precision", "recall", "F1"])
+    return table.assign(support=[*support, support[-1]])
 
 
 def score_language_model(model: keras.Model, test: str | Iterable[str], *, train: str | Iterable[str]) -> pd.DataFrame:

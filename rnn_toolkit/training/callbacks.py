@@ -53,6 +53,32 @@ def usual_callbacks(model, *, monitor: str, mode: str = "min") -> list:
     return ([AveragedWeights()] if keeps_average else []) + default_callbacks(monitor=monitor, mode=mode)
 
 
+def refuse_unknown_monitors(run) -> None:
+    """Name what there is to watch before a run trains, unless a callback may add to it."""
+    may_add = (Monitor, keras.callbacks.LambdaCallback)
+    own = [one for one in run.given if type(one).__module__.startswith(("keras.", "rnn_toolkit."))]
+    is_complete = len(own) == len(run.given) and not any(isinstance(one, may_add) for one in own)
+    names = []  # known behind the first step only
+    if is_complete and run.feed is not None and type(run.model).train_step is keras.Model.train_step:
+        names = list(run.model.get_metrics_result())
+        names += [f"val_{name}" for name in names] + ["learning_rate"]
+    for callback in run.given:
+        monitor, who = getattr(callback, "monitor", None), type(callback).__name__
+        # Keras' `ModelCheckpoint` has a monitor even where it saves all.
+        if not isinstance(monitor, str) or not getattr(callback, "save_best_only", True):
+            continue
+        if not run.validation and (monitor == "val_loss" or (is_complete and monitor.startswith("val_"))):
+            raise ValueError(
+                f"{who} watches {monitor!r}, but there are no validation data. Pass `validation`, or watch "
+                f"{monitor.removeprefix('val_')!r}."
+            )
+        if names and monitor not in names:
+            raise ValueError(
+                f"{who} watches {monitor!r}, which is not among the metrics. There are: {', '.join(names)}."
+                f"{nearest(monitor, names)} Watch one of them, or add it to `metrics` of `model.compile`."
+            )
+
+
 class _Watching(ResumableCallback):
     """What the watching callbacks share: a value that is there, and a comparison that no NaN passes."""
 

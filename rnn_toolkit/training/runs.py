@@ -15,11 +15,10 @@ import keras
 import numpy as np
 import pandas as pd
 
-from rnn_toolkit._checks import nearest
 from rnn_toolkit.networks.optimization import clip_as_begun
 from rnn_toolkit.networks.probing import unlisted
+from rnn_toolkit.training.callbacks import refuse_unknown_monitors
 from rnn_toolkit.training.identity import differences, optimizers_of
-from rnn_toolkit.training.monitoring import Monitor
 from rnn_toolkit.training.resumable import ResumableCallback
 from rnn_toolkit.training.snapshots import Snapshots, is_first_process, random_state, replacing, set_random_state
 
@@ -406,7 +405,7 @@ class RunCallbacks(keras.callbacks.CallbackList):
         self._run = callbacks[-1]
 
     def on_train_begin(self, logs=None):
-        _refuse_unknown_monitors(self._run, self._run.model)
+        refuse_unknown_monitors(self._run)
         super().on_train_begin(logs)
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -424,29 +423,3 @@ class RunCallbacks(keras.callbacks.CallbackList):
             rate = self._run.model.optimizer.learning_rate
             logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate))  # before a callback lowers it
         super().on_epoch_end(epoch, logs)
-
-
-def _refuse_unknown_monitors(run, model):
-    """Name what there is to watch before training, unless a callback may add to it."""
-    may_add = (Monitor, keras.callbacks.LambdaCallback)
-    own = [one for one in run.given if type(one).__module__.startswith(("keras.", "rnn_toolkit."))]
-    is_complete = len(own) == len(run.given) and not any(isinstance(one, may_add) for one in own)
-    names = []  # known behind the first step only
-    if is_complete and run.feed is not None and type(model).train_step is keras.Model.train_step:
-        names = list(model.get_metrics_result())
-        names += [f"val_{name}" for name in names] + ["learning_rate"]
-    for callback in run.given:
-        monitor, who = getattr(callback, "monitor", None), type(callback).__name__
-        # Keras' `ModelCheckpoint` has a monitor even where it saves all.
-        if not isinstance(monitor, str) or not getattr(callback, "save_best_only", True):
-            continue
-        if not run.validation and (monitor == "val_loss" or (is_complete and monitor.startswith("val_"))):
-            raise ValueError(
-                f"{who} watches {monitor!r}, but there are no validation data. Pass `validation`, or watch "
-                f"{monitor.removeprefix('val_')!r}."
-            )
-        if names and monitor not in names:
-            raise ValueError(
-                f"{who} watches {monitor!r}, which is not among the metrics. There are: {', '.join(names)}."
-                f"{nearest(monitor, names)} Watch one of them, or add it to `metrics` of `model.compile`."
-            )

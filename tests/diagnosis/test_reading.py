@@ -27,7 +27,7 @@ def test_some_batches_come_from_everywhere():
     assert len(some_batches(ARRAYS, 10, batch_size=1)) == 6
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="this one is TensorFlow's")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.data is TensorFlow's")
 def test_of_a_dataset_of_tensorflow_the_first_batches_are_taken():
     import tensorflow as tf
 
@@ -36,7 +36,7 @@ def test_of_a_dataset_of_tensorflow_the_first_batches_are_taken():
     assert targets(some_batches(data, 2)) == [[0], [1]]
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="this one is TensorFlow's")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.data is TensorFlow's")
 def test_a_dataset_of_which_nothing_is_left_is_refused():
     import tensorflow as tf
 
